@@ -1,0 +1,245 @@
+/* config.c - the settings of every program, from one libconfig file
+ *
+ * A load goes through these files: source.c parses, scalars.c and lists.c walk the file and fill in what it leaves out, this one checks what must fit
+ * together and answers questions. check.c says what is wrong with a value; settings.c is the table.
+ */
+#include "config/config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "config/load.h"
+
+#define DEFAULT_PATH "/etc/acquit/acquit.conf"
+
+enum { VALIDATORS_MIN = 2 }; /* one vote proves nothing */
+
+const char *conf_keep(struct config *config, char *text)
+{
+    config->owned = mem_grow(config->owned, config->owned_count + 1, sizeof *config->owned);
+    config->owned[config->owned_count++] = text;
+    return text;
+}
+
+/* What must fit together */
+
+static int check_broker(const struct loader *loader)
+{
+    const char *url = config_text(loader->config, "broker.url");
+    if (!conf_begins(url, "amqp://") && !conf_begins(url, "amqps://"))
+        return conf_fail(loader, NULL, "broker.url must be an amqp:// or amqps:// URL");
+    const char *management = config_text(loader->config, "broker.management_url");
+    return conf_check_http_url(loader, NULL, "broker.management_url", management, true);
+}
+
+static int check_database(const struct loader *loader, const char *name)
+{
+    const char *url = config_text(loader->config, name);
+    if (conf_begins(url, "postgresql://") || conf_begins(url, "postgres://") || strchr(url, '='))
+        return 0;
+    return conf_fail(loader, NULL, "%s must be a postgresql:// URL or a libpq connection string", name);
+}
+
+static int check_pop(const struct loader *loader, const config_setting_t *root)
+{
+    const struct config *config = loader->config;
+    size_t count = config->validator_count;
+    if (count > 0 && count < VALIDATORS_MIN)
+        return conf_fail(loader, config_setting_get_member(root, "validators"),
+                         "validators has %zu element, it must have from %d to %d, or none", count, (int)VALIDATORS_MIN,
+                         (int)CONFIG_VALIDATORS_MAX);
+    int64_t quorum = config_int(config, "pop.quorum");
+    if (quorum > (int64_t)count)
+        return conf_fail(loader, loader->from[conf_index("pop.quorum")],
+                         "pop.quorum is %" PRId64 ", but there are only %zu validators", quorum, count);
+    return 0;
+}
+
+/* Two publishers with one key could not be told apart. */
+static int check_keys(const struct loader *loader, const config_setting_t *root)
+{
+    const struct config *config = loader->config;
+    for (size_t i = 0; i < config->publisher_count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (*config->publishers[i].api_key_sha256 &&
+                strcasecmp(config->publishers[i].api_key_sha256, config->publishers[k].api_key_sha256) == 0)
+                return conf_fail(loader, config_setting_get_member(root, "publishers"),
+                                 "publishers %s and %s have the same api_key_sha256", config->publishers[k].name,
+                                 config->publishers[i].name);
+    return 0;
+}
+
+static int check_order(const struct loader *loader, const char *less, const char *more)
+{
+    int64_t a = config_int(loader->config, less), b = config_int(loader->config, more);
+    if (a <= b)
+        return 0;
+    return conf_fail(loader, NULL, "%s is %" PRId64 ", more than %s (%" PRId64 ")", less, a, more, b);
+}
+
+static int check_all(const struct loader *loader, const config_setting_t *root)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+    const struct config *config = loader->config;
+    if (check_broker(loader) != 0 || check_database(loader, "ledger.url") != 0 ||
+        check_database(loader, "ledger.read_url") != 0 || check_database(loader, "simulated.url") != 0 ||
+        conf_check_http_url(loader, NULL, "tokens.url", config_text(config, "tokens.url"), true) != 0 ||
+        conf_check_choice(loader, loader->from[conf_index("log.level")], "log.level", config_text(config, "log.level"),
+                          levels) != 0)
+        return -1;
+    if (!*config_text(config, "ingress.listen"))
+        return conf_fail(loader, NULL, "ingress.listen is empty");
+    if (check_order(loader, "retry.base_ms", "retry.cap_ms") != 0 ||
+        check_order(loader, "question.base_ms", "question.cap_ms") != 0)
+        return -1;
+    return check_pop(loader, root) != 0 ? -1 : check_keys(loader, root);
+}
+
+/* Loading */
+
+static void inherit(struct config *config, const char *name, const char *from)
+{
+    struct value *value = &config->values[conf_index(name)];
+    if (!*value->text)
+        value->text = config_text(config, from);
+}
+
+static int load(struct loader *loader, const config_setting_t *root)
+{
+    for (int i = 0; i < config_setting_length(root); i++) {
+        config_setting_t *at = config_setting_get_elem(root, (unsigned)i);
+        if (!conf_is_list(config_setting_name(at)) && conf_walk_group(loader, at) != 0)
+            return -1;
+    }
+    for (int i = 0; i < (int)config_setting_count(); i++)
+        if (conf_complete_scalar(loader, i) != 0)
+            return -1;
+    inherit(loader->config, "ledger.read_url", "ledger.url");
+    inherit(loader->config, "simulated.url", "ledger.url");
+    for (int i = 0; i < LIST_COUNT; i++)
+        if (read_list(loader, root, &lists[i]) != 0)
+            return -1;
+    return check_all(loader, root);
+}
+
+static void folder_of(const char *path, char ret[static CONFIG_PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        snprintf(ret, CONFIG_PATH_MAX, ".");
+    else
+        snprintf(ret, CONFIG_PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static const char *default_path(void)
+{
+    const char *path = getenv("ACQUIT_CONFIG");
+    return path && *path ? path : DEFAULT_PATH;
+}
+
+struct config *config_load(const char *path, struct err *err)
+{
+    struct loader loader = {
+        .path = path ? path : default_path(), .err = err, .config = mem_new(1, sizeof(struct config))};
+    config_t parsed;
+    config_init(&parsed);
+    folder_of(loader.path, loader.folder);
+    int r = conf_parse(&loader, &parsed);
+    if (r == 0)
+        r = load(&loader, config_root_setting(&parsed));
+    config_destroy(&parsed);
+    if (r == 0)
+        return loader.config;
+    config_free(loader.config);
+    return NULL;
+}
+
+void config_free(struct config *config)
+{
+    if (!config)
+        return;
+    for (size_t i = 0; i < config->owned_count; i++) {
+        explicit_bzero(config->owned[i], strlen(config->owned[i]));
+        free(config->owned[i]);
+    }
+    free(config->owned);
+    free(config->publishers);
+    free(config->providers);
+    free(config->validators);
+    free(config);
+}
+
+/* Asking */
+
+static const struct value *value_of(const struct config *config, const char *name, enum config_type type)
+{
+    int i = conf_index(name);
+    if (i < 0 || config_setting((size_t)i)->type != type)
+        log_panic("there is no setting %s of this type", name);
+    return &config->values[i];
+}
+
+const char *config_text(const struct config *config, const char *name)
+{
+    return value_of(config, name, CONFIG_TEXT)->text;
+}
+
+int64_t config_int(const struct config *config, const char *name)
+{
+    return value_of(config, name, CONFIG_INT)->number;
+}
+
+bool config_bool(const struct config *config, const char *name)
+{
+    return value_of(config, name, CONFIG_BOOL)->truth;
+}
+
+size_t config_publisher_count(const struct config *config)
+{
+    return config->publisher_count;
+}
+
+const struct publisher_config *config_publisher(const struct config *config, size_t i)
+{
+    return &config->publishers[i];
+}
+
+const struct publisher_config *config_publisher_find(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->publisher_count; i++)
+        if (strcmp(config->publishers[i].name, name) == 0)
+            return &config->publishers[i];
+    return NULL;
+}
+
+size_t config_provider_count(const struct config *config)
+{
+    return config->provider_count;
+}
+
+const struct provider_config *config_provider(const struct config *config, size_t i)
+{
+    return &config->providers[i];
+}
+
+const struct provider_config *config_provider_find(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->provider_count; i++)
+        if (strcmp(config->providers[i].name, name) == 0)
+            return &config->providers[i];
+    return NULL;
+}
+
+size_t config_validator_count(const struct config *config)
+{
+    return config->validator_count;
+}
+
+const struct validator_config *config_validator(const struct config *config, size_t i)
+{
+    return &config->validators[i];
+}

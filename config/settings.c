@@ -1,0 +1,129 @@
+/* settings.c - the table of scalar settings
+ *
+ * To add a setting, add a row here and a line to acquit.conf; a test compares the two.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "config/load.h"
+
+static const struct setting settings[] = {
+    /* clang-format off */
+    {"broker.url", CONFIG_TEXT, NULL, 0, 0, "",
+     "Where RabbitMQ is: amqp:// or amqps://, with user, password and vhost.", "ACQUIT_BROKER_URL", false, true},
+    {"broker.management_url", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Its management API, with user and password, for topology checks; empty: none.", "ACQUIT_BROKER_MANAGEMENT_URL", false, true},
+    {"broker.heartbeat_s", CONFIG_INT, "15", 5, 600, "s",
+     "A broker that is silent this long, twice, is taken for gone.", NULL, false, false},
+    {"broker.connect_timeout_ms", CONFIG_INT, "5000", 100, 60000, "ms",
+     "How long connecting and logging in may take.", NULL, false, false},
+    {"broker.confirm_timeout_ms", CONFIG_INT, "5000", 100, 60000, "ms",
+     "How long the broker may take to confirm a message before its fate counts as unknown.", NULL, false, false},
+    {"broker.unconfirmed_max", CONFIG_INT, "1024", 1, 65535, "messages",
+     "Published messages that may wait for their confirm at once.", NULL, false, false},
+    {"broker.internal_users", CONFIG_TEXT, "\"acquit-worker,acquit-keeper,acquit-operator\"", 0, 0, "",
+     "Broker users, separated by commas, that may publish internal commands and speak for a publisher.", NULL, false, false},
+    {"broker.require_user", CONFIG_BOOL, "true", 0, 0, "",
+     "Refuse a command without a user_id that the broker has validated.", NULL, false, false},
+
+    {"ledger.url", CONFIG_TEXT, NULL, 0, 0, "",
+     "The ledger's PostgreSQL primary: a postgresql:// URL or a libpq connection string.", "ACQUIT_LEDGER_URL", false, true},
+    {"ledger.read_url", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Where status and lists are read, a replica for instance; empty: ledger.url.", "ACQUIT_LEDGER_READ_URL", false, true},
+    {"ledger.timeout_ms", CONFIG_INT, "10000", 100, 600000, "ms",
+     "How long connecting, and one statement, may take.", NULL, false, false},
+
+    {"simulated.url", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Database of the simulated provider's own books; empty: ledger.url.", "ACQUIT_SIMULATED_URL", false, true},
+
+    {"worker.batch", CONFIG_INT, "64", 1, 256, "deliveries",
+     "Deliveries that share one transaction, at most.", NULL, false, false},
+    {"worker.batch_wait_ms", CONFIG_INT, "2", 0, 1000, "ms",
+     "How long a batch that is not full waits for more.", NULL, false, false},
+    {"worker.prefetch", CONFIG_INT, "256", 1, 2000, "deliveries",
+     "Unacknowledged deliveries that the broker hands one worker, at most.", NULL, false, false},
+    {"worker.drain_ms", CONFIG_INT, "30000", 0, 600000, "ms",
+     "How long a worker told to stop may finish what it has in hand.", NULL, false, false},
+    {"worker.metrics_port", CONFIG_INT, "0", 0, 65535, "port",
+     "Port of /metrics of the first worker; instance N listens on this port + N; 0: none.", NULL, false, false},
+
+    {"retry.attempts", CONFIG_INT, "3", 1, 20, "attempts",
+     "Attempts at a step before it becomes a dead letter; unknown outcomes do not count.", NULL, false, false},
+    {"retry.base_ms", CONFIG_INT, "200", 1, 60000, "ms",
+     "Delay before the second attempt; each further one doubles it, with jitter.", NULL, false, false},
+    {"retry.cap_ms", CONFIG_INT, "60000", 1, 3600000, "ms",
+     "The longest delay between two attempts.", NULL, false, false},
+    {"retry.unknown_payment_ms", CONFIG_INT, "5000", 0, 3600000, "ms",
+     "How long, in all, a cancel or refund of a payment nobody has seen yet is tried again.", NULL, false, false},
+
+    {"question.base_ms", CONFIG_INT, "500", 1, 60000, "ms",
+     "Delay before the first question about an unknown outcome; each further one doubles it, with jitter.", NULL, false, false},
+    {"question.cap_ms", CONFIG_INT, "60000", 1, 3600000, "ms",
+     "The longest delay between two questions.", NULL, false, false},
+
+    {"ingress.listen", CONFIG_TEXT, "\"127.0.0.1\"", 0, 0, "",
+     "Address on which the HTTP interface listens.", NULL, false, false},
+    {"ingress.port", CONFIG_INT, "3003", 1, 65535, "port",
+     "Port on which it listens.", "PORT", false, false},
+    {"ingress.publish_timeout_ms", CONFIG_INT, "2000", 50, 60000, "ms",
+     "How long an accepted request may wait for the broker's confirm before it is answered 503.", NULL, false, false},
+    {"ingress.wait_max_ms", CONFIG_INT, "10000", 0, 60000, "ms",
+     "The longest time a client may ask to wait for the end state.", NULL, false, false},
+    {"ingress.body_max", CONFIG_INT, "262144", 1024, 262144, "bytes",
+     "The largest request body.", NULL, false, false},
+    {"ingress.connections_max", CONFIG_INT, "1000", 1, 60000, "connections",
+     "HTTP connections at once.", NULL, false, false},
+    {"ingress.metrics_port", CONFIG_INT, "0", 0, 65535, "port",
+     "Port of /metrics of the ingress; 0: none.", NULL, false, false},
+
+    {"keeper.sweep_ms", CONFIG_INT, "1000", 10, 3600000, "ms",
+     "How often the keeper looks for deadlines, for payments that stand still, and for facts to seal.", NULL, false, false},
+    {"keeper.stand_still_ms", CONFIG_INT, "30000", 100, DAY_MS, "ms",
+     "A payment that has not ended and had no new fact for this long is looked at.", NULL, false, false},
+    {"keeper.metrics_port", CONFIG_INT, "0", 0, 65535, "port",
+     "Port of /metrics of the keeper; 0: none.", NULL, false, false},
+
+    {"pop.quorum", CONFIG_INT, "0", 0, CONFIG_VALIDATORS_MAX, "votes",
+     "Positive votes that make a proof of purchase; 0: a majority of the validators.", NULL, false, false},
+    {"pop.timeout_ms", CONFIG_INT, "3000", 50, 60000, "ms",
+     "How long one validator may take.", NULL, false, false},
+    {"pop.vote_max_skew_ms", CONFIG_INT, "300000", 0, DAY_MS, "ms",
+     "How far a vote's time may be from ours.", NULL, false, false},
+
+    {"tokens.url", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Base URL of the token system, without a final slash; empty: no payments of flow dual.", NULL, false, false},
+    {"tokens.key", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Bearer key for the token system.", "ACQUIT_TOKENS_KEY", false, true},
+    {"tokens.timeout_ms", CONFIG_INT, "3000", 50, 60000, "ms",
+     "How long one call to the token system may take.", NULL, false, false},
+
+    {"webhook.timeout_ms", CONFIG_INT, "5000", 50, 60000, "ms",
+     "How long a publisher's webhook may take to answer.", NULL, false, false},
+
+    {"payment.expires_in_ms", CONFIG_INT, "900000", 1000, MONTH_MS, "ms",
+     "Deadline of a payment whose command and publisher name none.", NULL, false, false},
+
+    {"log.level", CONFIG_TEXT, "\"info\"", 0, 0, "",
+     "The least level that is logged: debug, info, warn or error.", "ACQUIT_LOG_LEVEL", true, false},
+    /* clang-format on */
+};
+enum { SETTING_COUNT = sizeof settings / sizeof settings[0] };
+static_assert(SETTING_COUNT <= CONFIG_SETTINGS_MAX, "CONFIG_SETTINGS_MAX is too small");
+
+size_t config_setting_count(void)
+{
+    return SETTING_COUNT;
+}
+
+const struct setting *config_setting(size_t i)
+{
+    return &settings[i];
+}
+
+int conf_index(const char *name)
+{
+    for (int i = 0; i < SETTING_COUNT; i++)
+        if (strcmp(settings[i].name, name) == 0)
+            return i;
+    return -1;
+}

@@ -1,0 +1,199 @@
+/* book.c - which transfers a fact of a payment books (L8); book.h has the table
+ *
+ * Names and amounts come from the facts: merchant and commission from `received`, the provider from the intent auth:N, the captured
+ * amount from `capture`, a refund's from its intent.
+ */
+#include "ledger/book.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/money.h"
+
+static const char *fact_text(const struct fact *fact, const char *key)
+{
+    return fact ? json_text(fact->body, key, "") : "";
+}
+
+static int64_t fact_int(const struct fact *fact, const char *key, int64_t fallback)
+{
+    return fact ? json_int(fact->body, key, fallback) : fallback;
+}
+
+static const struct authorization *authorization(const struct payment *p, int n)
+{
+    return n >= 1 && n <= AUTHORIZATIONS_MAX ? &p->authorizations[n] : NULL;
+}
+
+/* "receivable:stripe". A name that does not fit would be another account: refused. */
+static int name_account(const char *kind, const char *of, char ret[static ACCOUNT_SIZE], struct err *err)
+{
+    if (of[0] == '\0')
+        return err_set(err, ERR_INTERNAL, "the facts do not say whose %s account to book", kind);
+    if (snprintf(ret, ACCOUNT_SIZE, "%s:%s", kind, of) >= ACCOUNT_SIZE)
+        return err_set(err, ERR_LIMIT, "the name of account %s:%s is too long", kind, of);
+    return 0;
+}
+
+/* The two accounts that a payment moves between, and its currency; the caller fills in the rest. */
+static int start(const struct payment *p, const char *provider, const char *slot, struct new_transfer *ret,
+                 struct err *err)
+{
+    *ret = (struct new_transfer){.payment_id = p->id, .leg = 1};
+    if (!p->received)
+        return err_set(err, ERR_INTERNAL, "%s of a payment that was never received", slot);
+    snprintf(ret->slot, sizeof ret->slot, "%s", slot);
+    snprintf(ret->currency, sizeof ret->currency, "%s", p->currency);
+    if (name_account("receivable", provider, ret->debit, err) != 0)
+        return -1;
+    return name_account("payable", fact_text(p->received, "merchant"), ret->credit, err);
+}
+
+static void kind_and_amount(struct new_transfer *t, const char *kind, int64_t amount)
+{
+    snprintf(t->kind, sizeof t->kind, "%s", kind);
+    t->amount = amount;
+}
+
+static void turn_around(struct new_transfer *t)
+{
+    char debit[ACCOUNT_SIZE];
+    memcpy(debit, t->debit, sizeof debit);
+    memcpy(t->debit, t->credit, sizeof t->debit);
+    memcpy(t->credit, debit, sizeof t->credit);
+}
+
+/* Leg 2 beside `first`: commission taken from the merchant's account, or given back to it. Returns the count of legs. */
+static int with_commission(const struct new_transfer *first, const char *merchant, int64_t commission, bool back,
+                           struct new_transfer *ret)
+{
+    if (commission == 0)
+        return 1;
+    *ret = *first;
+    ret->leg = 2;
+    ret->pending_of[0] = '\0';
+    kind_and_amount(ret, "transfer", commission);
+    snprintf(ret->debit, sizeof ret->debit, "%s", merchant);
+    snprintf(ret->credit, sizeof ret->credit, "commission");
+    if (back)
+        turn_around(ret);
+    return 2;
+}
+
+int book_hold(const struct payment *p, int n, const char *provider, const char *slot,
+              struct new_transfer ret[static BOOK_LEGS_MAX], struct err *err)
+{
+    struct slot parsed = slot_parse(slot);
+    if ((parsed.kind != SLOT_AUTH_RESULT && parsed.kind != SLOT_AUTH_LATE) || parsed.n != n)
+        return err_set(err, ERR_INTERNAL, "slot %s books no hold of authorization %d", slot, n);
+    if (start(p, provider, slot, ret, err) != 0)
+        return -1;
+    kind_and_amount(ret, "hold", p->amount);
+    return 1;
+}
+
+/* Posts or voids the hold that stands at `hold`. */
+static int resolve(const struct payment *p, int n, const char *slot, const struct fact *hold, struct new_transfer *ret,
+                   struct err *err)
+{
+    if (!hold)
+        return err_set(err, ERR_INTERNAL, "%s of authorization %d, which has no hold", slot, n);
+    if (start(p, fact_text(authorization(p, n)->intent, "provider"), slot, ret, err) != 0)
+        return -1;
+    memcpy(ret->pending_of, hold->slot, sizeof ret->pending_of);
+    return 0;
+}
+
+/* The fact that booked authorization n's hold: the approval, or a late one. */
+static const struct fact *hold_of(const struct payment *p, int n)
+{
+    const struct authorization *a = authorization(p, n);
+    if (!a)
+        return NULL;
+    return a->approved ? a->result : a->late;
+}
+
+int book_capture(const struct payment *p, int n, int64_t captured, struct new_transfer ret[static BOOK_LEGS_MAX],
+                 struct err *err)
+{
+    if (captured <= 0 || captured > p->amount)
+        return err_set(err, ERR_INTERNAL, "a capture of %lld on a hold of %lld", (long long)captured,
+                       (long long)p->amount);
+    if (resolve(p, n, "capture", hold_of(p, n), ret, err) != 0)
+        return -1;
+    kind_and_amount(ret, "post", captured);
+    int64_t commission = money_share(captured, fact_int(p->received, "commissionPpm", 0));
+    return with_commission(ret, ret->credit, commission, false, ret + 1);
+}
+
+int book_void(const struct payment *p, int n, struct new_transfer ret[static BOOK_LEGS_MAX], struct err *err)
+{
+    char slot[SLOT_SIZE];
+    const struct fact *hold = hold_of(p, n);
+    if (!hold)
+        return 0;
+    snprintf(slot, sizeof slot, "void:%d", n);
+    if (resolve(p, n, slot, hold, ret, err) != 0)
+        return -1;
+    kind_and_amount(ret, "void", p->amount);
+    return 1;
+}
+
+/* floor(whole_share * part / whole), exact through 128 bits; 0 <= part <= whole, whole > 0. */
+static int64_t share_of(int64_t whole_share, int64_t part, int64_t whole)
+{
+    return (int64_t)((__int128)whole_share * part / whole);
+}
+
+static int64_t captured_amount(const struct payment *p)
+{
+    return p->captured ? fact_int(p->capture, "amount", p->amount) : 0;
+}
+
+/* Accepted and not refused by the provider: nobody else may have its money, nor its share of the commission. */
+static bool counts(const struct refund *r)
+{
+    return r->accepted && !(r->result && strcmp(r->result->outcome, "refused") == 0);
+}
+
+int book_refund_share(const struct payment *p, int64_t amount, struct refund_share *ret, struct err *err)
+{
+    int64_t captured = captured_amount(p), given = 0, total = 0;
+    if (captured == 0 || amount <= 0)
+        return err_set(err, ERR_INVALID, "a refund of %lld on a capture of %lld", (long long)amount,
+                       (long long)captured);
+    for (int i = 1; i <= p->refund_count; i++) {
+        if (!counts(&p->refunds[i]))
+            continue;
+        given += fact_int(p->refunds[i].intent, "commission", 0);
+        if (money_add(total, p->refunds[i].amount, &total, err) != 0)
+            return -1;
+    }
+    if (money_add(total, amount, &total, err) != 0)
+        return -1;
+    if (total > captured)
+        return err_set(err, ERR_LIMIT, "%lld would be refunded of a capture of %lld", (long long)total,
+                       (long long)captured);
+    int64_t commission = money_share(captured, fact_int(p->received, "commissionPpm", 0));
+    int64_t due = share_of(commission, total, captured);
+    *ret = (struct refund_share){.total = total, .commission = due > given ? due - given : 0};
+    return 0;
+}
+
+int book_refund(const struct payment *p, int n, struct new_transfer ret[static BOOK_LEGS_MAX], struct err *err)
+{
+    char slot[SLOT_SIZE];
+    if (n < 1 || n > p->refund_count || !p->refunds[n].accepted || !p->captured)
+        return err_set(err, ERR_INTERNAL, "refund %d was not accepted", n);
+    const struct refund *refund = &p->refunds[n];
+    int64_t commission = fact_int(refund->intent, "commission", -1);
+    if (commission < 0 || refund->amount <= 0)
+        return err_set(err, ERR_INTERNAL, "the intent of refund %d lacks its amount or its commission", n);
+    snprintf(slot, sizeof slot, "refund:%d:result", n);
+    if (start(p, fact_text(authorization(p, p->commit)->intent, "provider"), slot, ret, err) != 0)
+        return -1;
+    kind_and_amount(ret, "transfer", refund->amount);
+    turn_around(ret);
+    return with_commission(ret, ret->debit, commission, true, ret + 1);
+}

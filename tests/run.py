@@ -1,0 +1,279 @@
+#!/usr/bin/python3
+"""run.py - runs the tests and counts the cases; `make test` builds first and then comes here
+
+    run.py [-k NAME] [--build DIR]
+
+Unit tests (tests/unit/test_*.c, cmocka) run from build/unit and, with sanitizers, from build/asan/unit; then the system
+tests (tests/system, pytest) with the programs in build/ and a private broker and database under var/test. With --build
+all of it comes from that folder instead. The system tests find the programs in $ACQUIT_TEST_BUILD and the services'
+directory in $ACQUIT_TEST_DIR.
+
+A passing unit program or system test is one line; what fails shows all it said. A crash, a time limit, a skipped test
+and a case that never reported count as failures. The last line is "N passed, N failed"; the exit code is 1 if any
+failed or none ran. When it ends, however it ends, so do the services and whatever the tests left running.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import ctypes
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "farm"))
+import services as farm     # noqa: E402  (found through the line above)
+
+SUITE_SECONDS = int(os.environ.get("ACQUIT_TEST_SECONDS", "1800"))
+UNIT_SECONDS = 120          # one unit program
+SYSTEM_SECONDS = 180        # one system test, unless it is marked otherwise
+GRACE_SECONDS = 15          # from being asked to end to being killed
+
+PYTHON = "/usr/bin/python3"
+TEST_DIR = os.path.join(ROOT, "var", "test")
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Suite:
+    def __init__(self):
+        self.passed = self.failed = 0
+        self.deadline = time.monotonic() + SUITE_SECONDS
+
+    def left(self):
+        return max(1, self.deadline - time.monotonic())
+
+    def count(self, passed, failed):
+        self.passed += passed
+        self.failed += failed
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def end_group(process, first_signal):
+    """Ends a process that leads a session of its own, with its group."""
+    for number in (first_signal, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+            return
+
+
+# -- unit tests ---------------------------------------------------------------------------------------------------------
+
+def count_tap(output):
+    """(passed, failed, planned) of what cmocka wrote. A test's own output may stand before a result on its line, so a
+    result is known by its number, too."""
+    passed = failed = planned = 0
+    number = 1
+    for line in output.splitlines():
+        if plan := re.search(r"1\.\.(\d+)$", line):
+            planned += int(plan[1])
+            number = 1
+        elif result := re.search(r"(not )?ok (\d+) ", line):
+            if int(result[2]) == number:
+                number += 1
+                passed, failed = (passed, failed + 1) if result[1] else (passed + 1, failed)
+    return passed, failed, planned
+
+
+def run_unit(program, suite):
+    """Runs one cmocka program; (passed, failed, text to show)."""
+    name = os.path.relpath(program, ROOT)
+    if not os.path.exists(program):
+        return 0, 1, f"FAILED  {name}: it was not built"
+    environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP",
+                       ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:handle_segv=2",
+                       UBSAN_OPTIONS="print_stacktrace=1")
+    started = time.monotonic()
+    with subprocess.Popen([program], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, start_new_session=True, text=True, errors="replace") as process:
+        problems = []
+        try:
+            output, _ = process.communicate(timeout=min(UNIT_SECONDS, suite.left()))
+        except subprocess.TimeoutExpired:
+            problems.append("was not done in time")
+            end_group(process, signal.SIGABRT)
+            output, _ = process.communicate()
+    passed, failed, planned = count_tap(output)
+    if process.returncode < 0 and not problems:
+        problems.append(f"died of {signal.Signals(-process.returncode).name}")
+    elif process.returncode != 0 and failed == 0 and not problems:
+        problems.append(f"ended with exit code {process.returncode}")
+    elif planned == 0 and not problems:
+        problems.append("has no test cases")
+    elif passed + failed != planned and not problems:
+        problems.append(f"reported {passed + failed} of {planned} cases")
+    failed += len(problems)
+    took = f"{time.monotonic() - started:.1f} s"
+    if failed == 0:
+        return passed, failed, f"ok      {name}: {passed} passed, {took}"
+    text = f"FAILED  {name}: {passed} passed, {failed} failed, {took}"
+    text += "".join(f"; {problem}" for problem in problems)
+    return passed, failed, f"{text}\n{output.rstrip() or '(no output)'}\n--- end of {name}"
+
+
+def run_units(folders, name, suite):
+    sources = sorted(glob.glob("test_*.c", root_dir=os.path.join(ROOT, "tests", "unit")))
+    programs = [os.path.join(folder, "unit", f.removesuffix(".c")) for folder in folders for f in sources
+                if name is None or name in f]
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    try:
+        for result in concurrent.futures.as_completed([pool.submit(run_unit, p, suite) for p in programs]):
+            passed, failed, text = result.result()
+            suite.count(passed, failed)
+            say(text)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_leftovers()     # those still running, so that their threads come back
+        raise
+    pool.shutdown()
+
+
+# -- system tests -------------------------------------------------------------------------------------------------------
+
+def pytest_command(name, *more):
+    return [PYTHON, "-m", "pytest", "tests/system", "-p", "no:cacheprovider", *(["-k", name] if name else []), *more]
+
+
+def wanted_system_tests(name):
+    """Whether there are any; what cannot be collected is wanted, to see why."""
+    if not glob.glob(os.path.join(ROOT, "tests", "system", "**", "test_*.py"), recursive=True):
+        return False
+    found = subprocess.run(pytest_command(name, "--collect-only", "-q"), cwd=ROOT, check=False, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return found.returncode != 5
+
+
+def end_earlier_run():
+    """The farm's programs of a run that could not clean up; each has a file with its process id and start time."""
+    for path in glob.glob(os.path.join(TEST_DIR, "pids", "*")):
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as f:
+            farm.send_signal(*map(int, f.read().split()), signal.SIGKILL)
+
+
+class ServicesStart(threading.Thread):
+    """Starts fresh services while the unit tests run."""
+
+    def __init__(self):
+        super().__init__()
+        self.services = farm.Services(TEST_DIR)
+        self.error = None
+
+    def run(self):
+        try:
+            end_earlier_run()
+            self.services.stop()
+            shutil.rmtree(TEST_DIR, ignore_errors=True)
+            os.makedirs(TEST_DIR)
+            self.services.start()
+        except Exception as error:  # the thread that joins reports it, whatever it is
+            self.error = error
+
+
+def run_system(build, name, suite):
+    report = os.path.join(TEST_DIR, "system.xml")
+    environment = dict(os.environ, ACQUIT_TEST_BUILD=build, ACQUIT_TEST_DIR=TEST_DIR, PYTHONUNBUFFERED="1")
+    command = pytest_command(name, "-v", "--tb=long", f"--junitxml={report}", f"--timeout={SYSTEM_SECONDS}",
+                             "-o", "console_output_style=classic", "--durations=5", "--durations-min=5")
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            process.wait(suite.left())
+        except subprocess.TimeoutExpired:
+            say(f"FAILED  the system tests were not done within the suite's {SUITE_SECONDS} s")
+            suite.count(0, 1)
+            end_group(process, signal.SIGINT)
+        except BaseException:
+            end_group(process, signal.SIGTERM)
+            raise
+    try:
+        cases = list(xml.etree.ElementTree.parse(report).iter("testcase"))
+    except (FileNotFoundError, xml.etree.ElementTree.ParseError) as error:
+        say(f"FAILED  the system tests left no report (exit code {process.returncode}): {error}")
+        suite.count(0, 1)
+        return
+    bad = [case for case in cases if any(case.find(tag) is not None for tag in ("failure", "error", "skipped"))]
+    for case in bad:
+        if case.find("skipped") is not None:
+            say(f"FAILED  {case.get('classname')}.{case.get('name')}: skipped, which counts as a failure")
+    suite.count(len(cases) - len(bad), len(bad))
+    if process.returncode not in (0, 1) and not bad:
+        say(f"FAILED  pytest ended with exit code {process.returncode}")
+        suite.count(0, 1)
+
+
+# -- all of it ----------------------------------------------------------------------------------------------------------
+
+def end_leftovers():
+    """Orphans of the tests have become our children; none may outlive the run."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        left = {pid: started for pid, started in farm.descendants(os.getpid()).items() if farm.start_time(pid) == started}
+        for pid, started in left.items():
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as f:
+                    say(f"left running by the tests, ended with {number.name}: {pid} {f.read().replace(chr(0), ' ')}")
+            farm.send_signal(pid, started, number)
+        if farm.wait_until(lambda: all(farm.start_time(p) != s for p, s in left.items()), GRACE_SECONDS):
+            return
+
+
+def run(arguments, suite):
+    build = os.path.join(ROOT, arguments.build or "build")
+    folders = [build] if arguments.build else [build, os.path.join(build, "asan")]
+    start = ServicesStart() if wanted_system_tests(arguments.k) else None
+    try:
+        if start:
+            start.start()
+        run_units(folders, arguments.k, suite)
+        if start:
+            start.join()
+            if start.error:
+                say(f"FAILED  the services for the system tests: {start.error}")
+                suite.count(0, 1)
+            else:
+                run_system(build, arguments.k, suite)
+    finally:
+        if start:
+            start.join()
+            try:
+                start.services.stop()
+            except farm.ServicesError as error:
+                say(f"FAILED  ending the services: {error}")
+                suite.count(0, 1)
+        end_leftovers()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="runs the unit and system tests")
+    parser.add_argument("-k", metavar="NAME", help="only unit programs and system tests whose name has NAME in it")
+    parser.add_argument("--build", metavar="DIR", help="take all programs from there, e.g. build/asan")
+    arguments = parser.parse_args()
+
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+    suite = Suite()
+    started = time.monotonic()
+    try:
+        run(arguments, suite)
+    except KeyboardInterrupt:
+        say("interrupted")
+        suite.count(0, 1)
+    say(f"{time.monotonic() - started:.0f} s")
+    say(f"{suite.passed} passed, {suite.failed} failed")
+    sys.exit(1 if suite.failed or not suite.passed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""kill -9 at every point where a law could break; slow providers; draining under load."""
+
+import signal
+import time
+
+import pytest
+
+import farm as farms
+
+POINTS = ["after-delivery", "after-intents", "before-call", "after-answer", "after-results", "after-publish", "before-ack"]
+
+
+def killed(world, name, point, nth=1):
+    """The worker `name` runs with this fault armed; it dies at the nth pass of the point."""
+    world.farm.stop_program(name)
+    return world.farm.start_worker(name, {"ACQUIT_FAULT": f"{point}=kill:{nth}"})
+
+
+def await_death(world, name, process):
+    farms.wait_for(lambda: process.poll() is not None, 20, f"the death of {name}")
+    assert process.returncode == -signal.SIGKILL
+    world.farm.start_worker(name)
+
+
+def one_key_per_operation(world, payment):
+    """The twin's request log never shows a second key for one operation (L5)."""
+    for at in ("stripe.authorize", "stripe.capture", "stripe.cancel"):
+        keys = {request["idempotencyKey"] for request in world.requests(payment, at)}
+        assert len(keys) <= 1, f"{at}: {keys}"
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("point", POINTS)
+def test_authorize_killed(world, point, nth):
+    """The authorize worker of a dual payment dies at each point, in the authorization and in the capture."""
+    process = killed(world, "authorize-1", point, nth)
+    payment = world.pay(world.dual(), "tickets")
+    await_death(world, "authorize-1", process)
+    world.wait_state(payment, "completed", seconds=40)
+    one_key_per_operation(world, payment)
+
+
+@pytest.mark.parametrize("name", ["pop-validate-1", "token-activate-1", "refund-1", "notify-1"])
+@pytest.mark.parametrize("point", ["after-answer", "after-results", "before-ack"])
+def test_others_killed(world, name, point):
+    process = killed(world, name, point)
+    payment = world.pay(world.dual(), "tickets")
+    if name == "refund-1":
+        world.wait_state(payment, "completed")
+        world.publish([("payment.refund", world.key(), {"paymentId": payment})], "tickets")
+    await_death(world, name, process)
+    world.wait_state(payment, "refunded" if name == "refund-1" else "completed", seconds=40)
+    world.wait_fact(payment, "notice:payment.completed:webhook")
+    refunds = {request["idempotencyKey"] for request in world.requests(payment, "stripe.refund")}
+    assert len(refunds) == (1 if name == "refund-1" else 0)
+
+
+@pytest.mark.parametrize("fault", ["close_before", "close_after", "answer_500_before", "answer_500_after", "garbage"])
+@pytest.mark.parametrize("at", ["stripe.authorize", "stripe.capture", "stripe.cancel", "stripe.refund"])
+def test_unknown_answers_are_resolved_with_the_same_provider(world, at, fault):
+    """L6: unknown is not failure; the provider is asked, the key stays the same."""
+    key = world.key()
+    payment = world.expect(key, "shop")
+    world.fault(payment, at, fault)
+    if at == "stripe.cancel":
+        world.created.pop(payment)
+        payment = world.expect(key, "tickets")
+        world.fault(payment, at, fault)
+        for n in (1, 2):
+            world.fault(payment, "validator.validate", "decline", validator=n)
+            world.fault(payment, "validator.validate", "delay", delayMs=300, validator=n)
+        world.pay(world.dual(), "tickets", key)
+        world.wait_state(payment, "failed", seconds=40)
+    else:
+        world.pay(world.plain(640), key=key)
+        world.wait_state(payment, "completed", seconds=40)
+    if at == "stripe.refund":
+        world.publish([("payment.refund", world.key(), {"paymentId": payment})])
+        world.wait_state(payment, "refunded", seconds=40)
+    one_key_per_operation(world, payment)
+
+
+def test_a_stalled_provider_delays_nobody_else(world):
+    """One payment's provider is silent; payments of the same worker take no longer than before (50 ms)."""
+    def took():
+        began = time.monotonic()
+        payment = world.pay(world.plain(token="tok_visa", gateway="simulated"), wait_ms=9000)
+        elapsed = time.monotonic() - began
+        assert world.state(payment) == "completed"
+        return elapsed
+    took()
+    before = sorted(took() for _ in range(15))
+    key = world.key()
+    stalled = world.expect(key, "shop")
+    world.fault(stalled, "stripe.authorize", "delay", delayMs=1400)
+    world.fault(stalled, "stripe.capture", "delay", delayMs=1400)
+    during = []
+    world.pay(world.plain(), key=key)
+    while world.state(stalled) not in ("completed", "failed"):
+        during.append(took())
+    assert len(during) > 5
+    during.sort()
+    assert during[len(during) // 2] < before[len(before) // 2] + 0.050, (before, during)
+
+
+def test_drain_under_load(world):
+    """SIGTERM while hundreds of payments are in work: the worker ends by itself with 0, nothing is lost, nothing done twice."""
+    commands = []
+    for n in range(150):
+        key = world.key()
+        world.expect(key, "shop")
+        commands.append(("payment.create", key, world.plain(100 + n)))
+    world.publish(commands)
+    for _ in range(3):
+        farms.wait_for(lambda: world.queue_depth("acquit.authorize")[0] > 0, 20, "work")
+        process_id = world.farm.pid("authorize-1")
+        world.farm.stop_program("authorize-1")
+        assert process_id and world.farm.pid("authorize-1") is None
+        assert "drain took too long" not in world.farm.log_tail("authorize-1", 5)
+        world.farm.start_worker("authorize-1")
+    world.wait_ended(seconds=120)
+    assert {world.state(payment) for payment in world.created} == {"completed"}
+    farms.wait_for(lambda: world.queue_depth("acquit.authorize") == (0, 0), 30, "an empty queue, nothing unacknowledged")

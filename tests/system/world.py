@@ -1,0 +1,226 @@
+"""world.py - what a system test does to a farm, what it reads back, and the oracle"""
+
+import contextlib
+import json
+import threading
+import urllib.parse
+import uuid
+
+import pika
+import psycopg2
+
+import farm as farms
+from ids import payment_id
+
+# Short waits, so that a test sees the end of a retry or a doubt within seconds. Sent payments may be re-sent for 2 s.
+SETTINGS = {
+    "retry": {"base_ms": 100, "cap_ms": 300},
+    "question": {"base_ms": 100, "cap_ms": 400},
+    "keeper": {"stand_still_ms": 3000, "sweep_ms": 200},
+    "provider": {"timeout_ms": 1500, "visibility_horizon_ms": 200, "send_window_ms": 3000},
+    "log": {"level": "info"},
+}
+ENDED = ("completed", "failed", "cancelled", "partially_refunded", "refunded")
+
+
+class World:
+    def __init__(self, farm):
+        self.farm = farm
+        self.books = psycopg2.connect(farm.services.pg_url)
+        self.books.autocommit = True
+        self.created = {}  # payment id -> publisher
+        self.lock = threading.Lock()
+
+    def close(self):
+        self.books.close()
+
+    def reset(self):
+        """The twins behave again, and every program of the farm runs."""
+        farms.http("DELETE", self.farm.twins_url + "/_twin/faults")
+        for name in self.farm.worker_names():
+            if not self.farm.pid(name):
+                self.farm.start_worker(name)
+
+    # --- sending ---
+
+    @staticmethod
+    def key():
+        return "test-" + uuid.uuid4().hex
+
+    @staticmethod
+    def plain(amount=1000, currency="EUR", token="pm_card_visa", gateway="stripe", **more):
+        return {"amount": amount, "currency": currency, "paymentToken": token, "preferredGateways": [gateway], "flow": "plain"} | more
+
+    @staticmethod
+    def dual(amount=2500, currency="EUR", token="pm_card_visa", stock="seat", quantity=1, **more):
+        return {"amount": amount, "currency": currency, "paymentToken": token, "preferredGateways": ["stripe"], "flow": "dual",
+                "tokens": {"id": stock, "quantity": quantity}} | more
+
+    def expect(self, key, publisher):
+        with self.lock:
+            self.created[payment_id(publisher, key)] = publisher
+        return payment_id(publisher, key)
+
+    def headers(self, publisher, key=None):
+        headers = {"Authorization": "Bearer " + self.farm.api_key(publisher)}
+        return headers | ({"Idempotency-Key": key} if key else {})
+
+    def http(self, method, path, body=None, publisher="shop", key=None, headers=None):
+        status, answer, _ = farms.http(method, self.farm.url + path, body, self.headers(publisher, key) | (headers or {}))
+        return status, answer
+
+    def pay(self, body, publisher="shop", key=None, wait_ms=0):
+        """A payment over HTTP; its id."""
+        key = key or self.key()
+        path = "/api/payments/process" + (f"?wait_ms={wait_ms}" if wait_ms else "")
+        status, answer = self.http("POST", path, body, publisher, key)
+        assert status in (200, 202), answer
+        return self.expect(key, publisher)
+
+    @contextlib.contextmanager
+    def channel(self, user):
+        """A confirming AMQP channel of this broker user."""
+        connection = pika.BlockingConnection(pika.URLParameters(self.farm.amqp_url(user)))
+        channel = connection.channel()
+        channel.confirm_delivery()
+        yield channel
+        connection.close()
+
+    def publish(self, commands, publisher="shop"):
+        """(type, message id, body) as an app publishes them; body may be bytes."""
+        with self.channel(publisher) as channel:
+            for kind, message_id, body in commands:
+                raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+                properties = pika.BasicProperties(content_type="application/json", delivery_mode=2, message_id=message_id, user_id=publisher)
+                channel.basic_publish("acquit.in", kind, raw, properties, mandatory=True)
+
+    def publish_internal(self, kind, message_id, body, headers=None):
+        """A command as our own worker would say it (to repeat one)."""
+        with self.channel("acquit-worker") as channel:
+            properties = pika.BasicProperties(content_type="application/json", delivery_mode=2, message_id=message_id, user_id="acquit-worker",
+                                              type=kind, headers=headers)
+            channel.basic_publish("acquit.cmd", kind, json.dumps(body).encode(), properties, mandatory=True)
+
+    # --- the twins ---
+
+    def fault(self, payment, at, fault, **more):
+        status, answer, _ = farms.http("POST", self.farm.twins_url + "/_twin/faults", {"paymentId": payment, "at": at, "fault": fault} | more)
+        assert status == 201, answer
+
+    def twin(self, path):
+        status, answer, _ = farms.http("GET", self.farm.twins_url + path)
+        assert status == 200, answer
+        return answer
+
+    def requests(self, payment, at=None):
+        answer = self.twin(f"/_twin/requests?paymentId={payment}" + (f"&at={urllib.parse.quote(at)}" if at else ""))
+        return answer["requests"] if isinstance(answer, dict) else answer
+
+    def stripe_books(self, payment):
+        """[{"intent","amount","captured","refunded","status",...}] of one payment."""
+        return self.twin(f"/_twin/books/stripe?paymentId={payment}")["payments"].get(payment, [])
+
+    # --- the ledger ---
+
+    def sql(self, statement, *parameters):
+        with self.books.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetchall()
+
+    def facts(self, payment):
+        """{slot: outcome}"""
+        return dict(self.sql("select slot, outcome from ledger.event where payment_id = %s", payment))
+
+    def has(self, payment, slot):
+        return slot in self.facts(payment)
+
+    def wait_fact(self, payment, slot, seconds=20):
+        return farms.wait_for(lambda: self.facts(payment).get(slot), seconds, f"{slot} of {payment}, which has {self.facts(payment)}")
+
+    def status(self, payment):
+        status, answer = self.http("GET", f"/api/payments/{payment}/status", publisher=self.created[payment])
+        return answer["data"] if status == 200 else {"status": f"HTTP {status}"}
+
+    def state(self, payment):
+        return self.status(payment)["status"]
+
+    def wait_state(self, payment, *states, seconds=30):
+        try:
+            return farms.wait_for(lambda: (lambda now: now if now in states else None)(self.state(payment)), seconds, "x")
+        except farms.FarmError:
+            raise AssertionError(f"{payment} is {self.state(payment)}, not {states}: {self.facts(payment)}") from None
+
+    def wait_ended(self, payments=None, seconds=60):
+        left = set(payments or self.created)
+
+        def none_left():
+            for payment in list(left):
+                if self.state(payment) in ENDED:
+                    left.discard(payment)
+            return not left
+        try:
+            farms.wait_for(none_left, seconds, "x")
+        except farms.FarmError:
+            one = next(iter(left))
+            raise AssertionError(f"{len(left)} payments have not ended, e.g. {one}: {self.status(one)} {self.facts(one)}") from None
+
+    def dead_letters(self, payment=None):
+        letters = json.loads(self.farm.acquit("dlq", "list", "--limit", "200", "--json"))
+        return [letter for letter in letters if payment is None or letter.get("paymentId") == payment]
+
+    def wait_dead_letter(self, payment, seconds=20):
+        return farms.wait_for(lambda: next(iter(self.dead_letters(payment)), None), seconds, f"a dead letter of {payment}")
+
+    def queue_depth(self, queue):
+        """Ready and unacknowledged messages, as the broker counts them now."""
+        vhost = urllib.parse.quote("acquit", safe="")
+        answer = self.farm.services.mgmt("GET", f"/api/queues/{vhost}/{queue}")
+        return answer.get("messages", 0), answer.get("messages_unacknowledged", 0)
+
+    # --- the oracle ---
+
+    def ledger_net(self, payment):
+        """What the provider owes us for it, as booked: captures less refunds, and holds still pending."""
+        rows = self.sql("select kind, debit, credit, amount, slot, pending_of from ledger.transfer where payment_id = %s", payment)
+        resolved = {row[5] for row in rows if row[0] in ("post", "void")}
+        net = 0
+        for kind, debit, credit, amount, _, _ in rows:
+            if kind in ("post", "transfer"):
+                net += amount * (debit.startswith("receivable:")) - amount * (credit.startswith("receivable:"))
+        pending = sum(amount for kind, _, _, amount, slot, _ in rows if kind == "hold" and slot not in resolved)
+        return net, pending
+
+    def provider_net(self, payment):
+        """The same from the providers' own books: Stripe's twin and the simulated provider."""
+        net = held = captures = 0
+        for intent in self.stripe_books(payment):
+            net += intent["captured"] - intent["refunded"]
+            captures += intent["captured"] > 0
+            held += intent["amount"] if intent["status"] == "requires_capture" else 0
+        for status, amount, captured, refunded in self.sql("select status, amount, captured, refunded from sim.payment where payment_id = %s", payment):
+            net += captured - refunded
+            captures += captured > 0
+            held += amount if status == "authorized" else 0
+        return net, held, captures
+
+    def told_net(self, payment):
+        """What the caller was told he paid in the end."""
+        data = self.status(payment)
+        if data["status"] in ("failed", "cancelled"):
+            return 0
+        return data["amount"] - data.get("refunded", 0) if data["status"] in ENDED else None
+
+    def judge(self):
+        if not self.created:
+            return
+        wrong = []
+        for payment in self.created:
+            told, (booked, pending), (provided, held, captures) = self.told_net(payment), self.ledger_net(payment), self.provider_net(payment)
+            if not (told == booked == provided and pending == held == 0 and captures <= 1):
+                wrong.append(f"{payment}: told {told}, booked {booked} (+{pending} held), provider {provided} (+{held} held, {captures} captures): "
+                             f"{self.state(payment)} {self.facts(payment)}")
+        assert not wrong, "the oracle: " + "\n".join(wrong)
+        balance = json.loads(self.farm.acquit("ledger", "balance", "--json"))
+        rows = balance["accounts"] if isinstance(balance, dict) else balance
+        for currency in {row["currency"] for row in rows}:
+            assert sum(row["balance"] for row in rows if row["currency"] == currency) == 0, f"the trial balance of {currency}"

@@ -1,0 +1,547 @@
+/* authorize.c - the worker that accepts payments and holds, captures and voids their money
+ *
+ * Three kinds of provider call, each with its intent committed first (L5): authorization N (`auth:N`), capture (`decision`=commit N),
+ * void (`decision`=abort, a refused capture, or an approval that came too late). What is unknown becomes a doubt and a question (L6).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/json.h"
+#include "common/money.h"
+#include "ledger/book.h"
+#include "workers/policy.h"
+#include "workers/steps.h"
+
+/* --- payment.create: is it acceptable, and what is recorded of it --- */
+
+static void copy_members(json_t *to, const json_t *from, const char *const *names)
+{
+    for (; *names; names++) {
+        json_t *value = json_object_get(from, *names);
+        if (value)
+            json_object_set(to, *names, value);
+    }
+}
+
+/* Where the payment may be authorized, in this order: the app's wish, else its publisher's, else the first provider configured. */
+static json_t *routes(const struct job *job, const struct publisher_config *publisher)
+{
+    json_t *wish = json_object_get(job->command.body, "preferredGateways");
+    if (json_array_size(wish) > 0)
+        return json_incref(wish);
+    json_t *list = json_array();
+    for (size_t i = 0; publisher && i < CONFIG_PREFERENCES_MAX && publisher->gateways[i]; i++)
+        json_array_append_new(list, json_string(publisher->gateways[i]));
+    if (json_array_size(list) == 0 && job->around->provider_count > 0)
+        json_array_append_new(list, json_string(provider_name(job->around->providers[0])));
+    return list;
+}
+
+/* Personal data goes to ledger.personal; the fact keeps a salted hash of it (L11). */
+static void keep_personal(struct job *job, json_t *received)
+{
+    const char *email = json_text(job->command.body, "customerEmail", NULL);
+    if (!email)
+        return;
+    uint8_t salt[16], digest[SHA256_SIZE];
+    char salt_hex[2 * sizeof salt + 1], digest_hex[SHA256_HEX_SIZE];
+    crypto_random(salt, sizeof salt);
+    hex_encode(salt, sizeof salt, salt_hex);
+    sha256_two(salt, sizeof salt, email, strlen(email), digest);
+    hex_encode(digest, sizeof digest, digest_hex);
+    json_object_set_new(received, "customerEmailHash", json_string(digest_hex));
+    job->new_personal.payment_id = job->command.payment_id;
+    job->new_personal.data = json_pack("{s:s, s:s}", "customerEmail", email, "salt", salt_hex);
+    snprintf(job->new_personal.with, sizeof job->new_personal.with, "received");
+    job->has_personal = true;
+}
+
+static json_t *channels(const struct publisher_config *publisher)
+{
+    json_t *list = json_array();
+    if (publisher && publisher->webhook_url && *publisher->webhook_url)
+        json_array_append_new(list, json_string("webhook"));
+    return list;
+}
+
+static json_t *received_body(const struct job *job, const struct publisher_config *publisher)
+{
+    static const char *const copied[] = {"amount",    "currency",  "paymentToken", "customerId", "description",
+                                         "reference", "metadata",  "tokens",       NULL};
+    const json_t *wish = job->command.body;
+    int64_t expires = publisher ? publisher->expires_in_ms : config_int(job->around->config, "payment.expires_in_ms");
+    json_t *body = json_object();
+    copy_members(body, wish, copied);
+    json_object_set_new(body, "flow", json_string(json_text(wish, "flow", publisher ? publisher->flow : "plain")));
+    json_object_set_new(body, "paymentMethod", json_string(json_text(wish, "paymentMethod", publisher ? publisher->payment_method : "card")));
+    json_object_set_new(body, "merchant", json_string(json_text(wish, "merchant", publisher ? publisher->merchant : job->command.publisher)));
+    json_object_set_new(body, "publisher", json_string(job->command.publisher));
+    json_object_set_new(body, "messageId", json_string(job->command.message_id));
+    json_object_set_new(body, "sha256", json_string(job->command.sha256));
+    json_object_set_new(body, "commissionPpm", json_integer(publisher ? publisher->commission_ppm : 0));
+    json_object_set_new(body, "expiresAt", json_integer(clock_wall_ms() + json_int(wish, "expiresInMs", expires)));
+    json_object_set_new(body, "routes", routes(job, publisher));
+    json_object_set_new(body, "channels", channels(publisher));
+    return body;
+}
+
+/* A rule that refuses the payment before anybody is asked; NULL when none does. */
+static json_t *refusal(const struct job *job, const struct publisher_config *publisher, const json_t *received)
+{
+    const json_t *list = json_object_get(received, "routes");
+    int64_t amount = json_int(received, "amount", 0);
+    char text[160];
+    if (publisher && amount > publisher->amount_max) {
+        snprintf(text, sizeof text, "amount is above the publisher's limit of %lld", (long long)publisher->amount_max);
+        return abort_body("REFUSED_BY_RULE", "amount_limit", text);
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (!step_provider(job, name)) {
+            snprintf(text, sizeof text, "preferredGateways: %.60s is not configured", name);
+            return abort_body("NO_ROUTE", "unknown_gateway", text);
+        }
+    }
+    if (json_array_size(list) == 0)
+        return abort_body("NO_ROUTE", "no_gateway", "no payment provider is configured");
+    bool dual = strcmp(json_text(received, "flow", ""), "dual") == 0;
+    if (dual && (!job->around->pop || !job->around->tokens))
+        return abort_body("NO_ROUTE", "no_dual", "the flow dual needs validators and a token system in the configuration");
+    if (dual && !json_object_get(received, "tokens"))
+        return abort_body("REFUSED_BY_RULE", "tokens_missing", "the flow dual needs tokens");
+    return NULL;
+}
+
+static int64_t authorization_window_ms(const struct job *job, const char *provider)
+{
+    const struct provider *found = step_provider(job, provider);
+    return found ? provider_options(found)->send_window_ms : 0;
+}
+
+static void add_authorization(struct job *job, int n, const char *provider, const char *with)
+{
+    char slot[SLOT_SIZE];
+    snprintf(slot, sizeof slot, "auth:%d", n);
+    job_fact(job, slot, with, "intent", intent_body(job, provider, slot, authorization_window_ms(job, provider)));
+}
+
+static enum verdict accept_payment(struct job *job)
+{
+    const struct publisher_config *publisher = config_publisher_find(job->around->config, job->command.publisher);
+    json_t *body = received_body(job, publisher);
+    json_t *refused = refusal(job, publisher, body);
+    keep_personal(job, body);
+    job_guard(job, job_fact(job, "received", NULL, "accepted", body));
+    if (refused) {
+        job_fact(job, "decision", "received", "abort", refused);
+        return VERDICT_CALL;
+    }
+    if (strcmp(json_text(body, "flow", ""), "plain") == 0)
+        add_authorization(job, 1, json_string_value(json_array_get(json_object_get(body, "routes"), 0)), "received");
+    return VERDICT_CALL;
+}
+
+/* --- authorization N: what of it is this delivery's to do --- */
+
+static bool open_intent(const struct authorization *authorization)
+{
+    return !authorization->result && authorization->doubts == 0;
+}
+
+/* An intent of its own that nobody has an answer for: a fresh one, or one that a crash left open (L5: no other's is touched). */
+static int own_open_authorization(const struct job *job)
+{
+    for (int n = 1; n <= job->payment.authorization_count; n++)
+        if (open_intent(&job->payment.authorizations[n]) && job_caused(job, job->payment.authorizations[n].intent))
+            return n;
+    return 0;
+}
+
+/* An own intent that somebody concluded to be absent: ask once more before the acknowledgement (L6). */
+static int own_absent_authorization(const struct job *job)
+{
+    for (int n = 1; n <= job->payment.authorization_count && !job->asked_again; n++) {
+        const struct authorization *authorization = &job->payment.authorizations[n];
+        if (authorization->result && strcmp(authorization->result->outcome, "absent") == 0 && !authorization->late &&
+            job_caused(job, authorization->intent))
+            return n;
+    }
+    return 0;
+}
+
+/* The question that `authorize.resolve N:K` asks, if it is still open. */
+static int asked_authorization(const struct job *job)
+{
+    struct slot slot = slot_parse(job->command.slot);
+    if (slot.kind != SLOT_AUTH_DOUBT || slot.n < 1 || slot.n > job->payment.authorization_count)
+        return 0;
+    const struct authorization *authorization = &job->payment.authorizations[slot.n];
+    return !authorization->result && authorization->doubts <= slot.k ? slot.n : 0;
+}
+
+static bool has_authorization_to_do(const struct job *job)
+{
+    return own_open_authorization(job) || own_absent_authorization(job) || asked_authorization(job);
+}
+
+static enum verdict plan_create(struct job *job)
+{
+    if (!job->payment.received)
+        return accept_payment(job);
+    if (job_caused(job, job->payment.received) && strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0)
+        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id); /* L10 */
+    return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
+}
+
+static enum verdict plan_start(struct job *job)
+{
+    if (saga_wants(&job->payment, "authorize.start", 1)) {
+        const json_t *list = json_object_get(job->payment.received->body, "routes");
+        add_authorization(job, 1, json_string_value(json_array_get(list, 0)), NULL);
+        return VERDICT_CALL;
+    }
+    return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
+}
+
+static enum verdict plan_resolve(struct job *job)
+{
+    return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
+}
+
+static enum verdict send_or_ask(struct job *job, int n, bool ask)
+{
+    char slot[SLOT_SIZE];
+    snprintf(slot, sizeof slot, "auth:%d", n);
+    return start_provider_call(job, PROVIDER_AUTHORIZE, slot, n, job->payment.amount, ask);
+}
+
+static bool may_still_send(const struct job *job, int n)
+{
+    return policy_may_send(clock_wall_ms(), json_int(job->payment.authorizations[n].intent->body, "sendUntil", 0));
+}
+
+static enum verdict call_own_authorization(struct job *job, int n)
+{
+    job->question = 0;
+    if (job->payment.decision_kind == ABORT) { /* L5: seen between intent and call: not sent, and nobody may think it was never meant */
+        snprintf(job->answer.code, sizeof job->answer.code, "aborted_before_call");
+        char slot[SLOT_SIZE];
+        snprintf(slot, sizeof slot, "auth:%d", n);
+        add_doubt(job, slot, 0);
+        return VERDICT_DONE;
+    }
+    return send_or_ask(job, n, !may_still_send(job, n));
+}
+
+static enum verdict call_authorization(struct job *job)
+{
+    if (job->payment.received && strcmp(job->command.type->name, "payment.create") == 0 && job_caused(job, job->payment.received) &&
+        strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0)
+        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id); /* L10 */
+    int n = own_open_authorization(job);
+    if (n)
+        return call_own_authorization(job, n);
+    if ((n = asked_authorization(job))) {
+        job->question = slot_parse(job->command.slot).k;
+        return send_or_ask(job, n, job->payment.decision_kind != UNDECIDED || !may_still_send(job, n));
+    }
+    if ((n = own_absent_authorization(job))) {
+        job->asked_again = true;
+        return send_or_ask(job, n, true);
+    }
+    return VERDICT_DONE;
+}
+
+/* --- authorization N: what the answer means --- */
+
+static enum verdict add_hold(struct job *job, int n, const char *slot_end)
+{
+    char slot[SLOT_SIZE];
+    struct new_transfer transfers[BOOK_LEGS_MAX];
+    struct err err = {0};
+    const char *provider = authorization_provider(&job->payment, n);
+    snprintf(slot, sizeof slot, "auth:%d:%s", n, slot_end);
+    job_fact(job, slot, NULL, "approved", answer_body(job, provider));
+    return job_books(job, transfers, book_hold(&job->payment, n, provider, slot, transfers, &err), &err);
+}
+
+/* A negative answer: the next route begins in the same transaction, or, without one left, the payment ends (L6, L7). */
+static enum verdict add_negative(struct job *job, int n, const char *outcome)
+{
+    char slot[SLOT_SIZE];
+    snprintf(slot, sizeof slot, "auth:%d:result", n);
+    job_fact(job, slot, NULL, outcome, answer_body(job, authorization_provider(&job->payment, n)));
+    if (job->payment.decision_kind != UNDECIDED)
+        return VERDICT_DONE;
+    const json_t *list = json_object_get(job->payment.received->body, "routes");
+    if ((size_t)n < json_array_size(list) && n < AUTHORIZATIONS_MAX) {
+        add_authorization(job, n + 1, json_string_value(json_array_get(list, (size_t)n)), slot);
+        return VERDICT_CALL;
+    }
+    const char *reason = strcmp(outcome, "absent") == 0 ? "ABSENT" : strcmp(outcome, "cancelled") == 0 ? "PROVIDER_CANCELLED" : "DECLINED";
+    job_fact(job, "decision", slot, "abort", abort_body(reason, job->answer.code, job->answer.message));
+    return VERDICT_DONE;
+}
+
+static void doubt_authorization(struct job *job, int n)
+{
+    char slot[SLOT_SIZE];
+    snprintf(slot, sizeof slot, "auth:%d", n);
+    add_doubt(job, slot, job->question);
+}
+
+/* The customer's challenge stands; after an abort nobody will answer it: the provider is told to cancel. */
+static enum verdict challenge(struct job *job, int n)
+{
+    if (job->payment.decision_kind == ABORT) {
+        char slot[SLOT_SIZE];
+        snprintf(slot, sizeof slot, "void:%d", n);
+        job->cancelling = true;
+        return start_provider_call(job, PROVIDER_VOID, slot, n, job->payment.amount, false);
+    }
+    if (!job->payment.authorizations[n].action)
+        job_fact_f(job, NULL, "required", answer_body(job, authorization_provider(&job->payment, n)), "auth:%d:action", n);
+    if (job->ask)
+        doubt_authorization(job, n); /* the next question */
+    return VERDICT_DONE;
+}
+
+/* The result stands already: only an approval can add to it (L6: it is never dropped). */
+static enum verdict settle_after_result(struct job *job, int n)
+{
+    const struct authorization *authorization = &job->payment.authorizations[n];
+    if (job->answer.outcome != PROVIDER_DONE || authorization->approved || authorization->late)
+        return VERDICT_DONE;
+    return add_hold(job, n, "late");
+}
+
+static enum verdict settle_cancelling(struct job *job, int n)
+{
+    job->cancelling = false;
+    if (job->answer.outcome == PROVIDER_DONE || job->answer.outcome == PROVIDER_EXPIRED)
+        return add_negative(job, n, "cancelled");
+    doubt_authorization(job, n);
+    return VERDICT_DONE;
+}
+
+static enum verdict settle_authorization(struct job *job)
+{
+    int n = job->target;
+    if (job->payment.authorizations[n].result)
+        return settle_after_result(job, n);
+    if (job->cancelling)
+        return settle_cancelling(job, n);
+    switch (job->answer.outcome) {
+    case PROVIDER_DONE:
+        return add_hold(job, n, "result");
+    case PROVIDER_REFUSED:
+        return add_negative(job, n, "declined");
+    case PROVIDER_EXPIRED:
+        return add_negative(job, n, "cancelled");
+    case PROVIDER_ACTION:
+        return challenge(job, n);
+    case PROVIDER_ABSENT:
+        if (job->ask && may_conclude_absent(job, job->payment.authorizations[n].intent->body))
+            return add_negative(job, n, "absent");
+        break;
+    case PROVIDER_UNKNOWN:
+        break;
+    }
+    doubt_authorization(job, n);
+    return VERDICT_DONE;
+}
+
+/* Who lost the slot compares: an approval that found a negative result is held money that nobody else knows of (L6). */
+static enum verdict check_authorization(struct job *job)
+{
+    int n = job->target;
+    const struct authorization *authorization = &job->payment.authorizations[n];
+    if (job->answer.outcome != PROVIDER_DONE || job->cancelling || !authorization->result || authorization->approved || authorization->late)
+        return VERDICT_DONE;
+    return add_hold(job, n, "late");
+}
+
+/* --- capture --- */
+
+static int approved_authorization(const struct payment *payment)
+{
+    int found = 0;
+    for (int n = 1; n <= payment->authorization_count; n++)
+        if (payment->authorizations[n].approved)
+            found = n;
+    return found;
+}
+
+static bool asks_capture(const struct job *job)
+{
+    struct slot slot = slot_parse(job->command.slot);
+    if (job->payment.decision_kind != COMMIT || job->payment.capture)
+        return false;
+    if (slot.kind == SLOT_CAPTURE_DOUBT)
+        return job->payment.capture_doubts <= slot.k;
+    return job_caused(job, job->payment.decision) && job->payment.capture_doubts == 0;
+}
+
+static enum verdict plan_capture(struct job *job)
+{
+    if (job->payment.decision_kind != UNDECIDED)
+        return asks_capture(job) ? VERDICT_CALL : VERDICT_DONE;
+    if (!saga_wants(&job->payment, "authorize.capture", 0))
+        return VERDICT_DONE;
+    int n = approved_authorization(&job->payment);
+    const char *name = authorization_provider(&job->payment, n);
+    const struct provider *provider = step_provider(job, name);
+    if (!provider)
+        return job_retry(job, "the provider %s is not configured here", name);
+    char outcome[OUTCOME_SIZE];
+    snprintf(outcome, sizeof outcome, "commit:%d", n);
+    job_fact(job, "decision", NULL, outcome, intent_body(job, name, "capture", repeat_window_ms(provider))); /* L7: first insert wins */
+    return VERDICT_CALL;
+}
+
+static enum verdict call_capture(struct job *job)
+{
+    if (!asks_capture(job))
+        return VERDICT_DONE;
+    struct slot slot = slot_parse(job->command.slot);
+    job->question = slot.kind == SLOT_CAPTURE_DOUBT ? slot.k : 0;
+    bool ask = !policy_may_send(clock_wall_ms(), json_int(job->payment.decision->body, "sendUntil", 0));
+    return start_provider_call(job, PROVIDER_CAPTURE, "capture", job->payment.commit, job->payment.amount, ask);
+}
+
+static enum verdict refuse_capture(struct job *job)
+{
+    job_fact(job, "capture", NULL, "refused", answer_body(job, authorization_provider(&job->payment, job->target)));
+    return VERDICT_DONE;
+}
+
+static enum verdict add_capture(struct job *job)
+{
+    struct new_transfer transfers[BOOK_LEGS_MAX];
+    struct err err = {0};
+    json_t *body = answer_body(job, authorization_provider(&job->payment, job->target));
+    json_object_set_new(body, "amount", json_integer(job->payment.amount));
+    job_fact(job, "capture", NULL, "captured", body);
+    return job_books(job, transfers, book_capture(&job->payment, job->target, job->payment.amount, transfers, &err), &err);
+}
+
+static enum verdict settle_capture(struct job *job)
+{
+    switch (job->answer.outcome) {
+    case PROVIDER_DONE:
+        return add_capture(job);
+    case PROVIDER_REFUSED:
+    case PROVIDER_EXPIRED:
+        return refuse_capture(job);
+    case PROVIDER_ABSENT:
+        if (job->ask && may_conclude_absent(job, job->payment.decision->body))
+            return refuse_capture(job); /* authoritatively not captured, and no longer sent: it is undone by rule */
+        break;
+    case PROVIDER_ACTION:
+    case PROVIDER_UNKNOWN:
+        break;
+    }
+    add_doubt(job, "capture", job->question);
+    return VERDICT_DONE;
+}
+
+/* --- void --- */
+
+static bool asks_void(const struct job *job, struct slot slot)
+{
+    if (slot.n < 1 || slot.n > job->payment.authorization_count || job->payment.authorizations[slot.n].voided)
+        return false;
+    if (!saga_wants(&job->payment, "authorize.void", slot.n))
+        return false;
+    int doubts = job->payment.authorizations[slot.n].void_doubts;
+    return slot.kind == SLOT_VOID_DOUBT ? doubts <= slot.k : doubts == 0;
+}
+
+static enum verdict plan_void(struct job *job)
+{
+    return asks_void(job, slot_parse(job->command.slot)) ? VERDICT_CALL : VERDICT_DONE;
+}
+
+/* A void may be sent as often as one likes: it is the question, too. */
+static enum verdict call_void(struct job *job)
+{
+    struct slot slot = slot_parse(job->command.slot);
+    if (!asks_void(job, slot))
+        return VERDICT_DONE;
+    char name[SLOT_SIZE];
+    snprintf(name, sizeof name, "void:%d", slot.n);
+    job->question = slot.kind == SLOT_VOID_DOUBT ? slot.k : 0;
+    return start_provider_call(job, PROVIDER_VOID, name, slot.n, job->payment.amount, false);
+}
+
+static enum verdict add_void(struct job *job, const char *outcome)
+{
+    struct new_transfer transfers[BOOK_LEGS_MAX];
+    struct err err = {0};
+    job_fact_f(job, NULL, outcome, answer_body(job, authorization_provider(&job->payment, job->target)), "void:%d", job->target);
+    return job_books(job, transfers, book_void(&job->payment, job->target, transfers, &err), &err);
+}
+
+static enum verdict settle_void(struct job *job)
+{
+    char slot[SLOT_SIZE];
+    switch (job->answer.outcome) {
+    case PROVIDER_DONE:
+        return add_void(job, "voided");
+    case PROVIDER_EXPIRED:
+        return add_void(job, "expired");
+    case PROVIDER_ABSENT:
+        return add_void(job, "nothing");
+    case PROVIDER_REFUSED:
+        return job_dead(job, DEATH_REFUSED, "the provider refuses to void authorization %d: %s", job->target, job->answer.code);
+    case PROVIDER_ACTION:
+    case PROVIDER_UNKNOWN:
+        break;
+    }
+    snprintf(slot, sizeof slot, "void:%d", job->target);
+    add_doubt(job, slot, job->question);
+    return VERDICT_DONE;
+}
+
+/* --- cancel --- */
+
+static bool owns_payment(const struct job *job)
+{
+    return job->payment.received && strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
+}
+
+static enum verdict plan_cancel(struct job *job)
+{
+    if (!owns_payment(job)) {
+        job->death = DEATH_UNKNOWN_PAYMENT;
+        return job_retry(job, "paymentId: no such payment of %s", job->command.publisher);
+    }
+    if (job->payment.decision_kind != UNDECIDED)
+        return VERDICT_DONE; /* too late is an answer, too: the decision's cause is another command */
+    json_t *body = abort_body("CANCELLED", "cancelled", json_text(job->command.body, "reason", ""));
+    json_object_set_new(body, "sha256", json_string(job->command.sha256));
+    job_guard(job, job_fact(job, "decision", NULL, "abort", body));
+    return VERDICT_CALL;
+}
+
+/* Nothing was decided although we tried: the key belongs to another command (L10). */
+static enum verdict call_cancel(struct job *job)
+{
+    if (job->payment.decision_kind == UNDECIDED)
+        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id);
+    return VERDICT_DONE;
+}
+
+static const struct step steps[] = {
+    {.command = "payment.create", .plan = plan_create, .call = call_authorization, .settle = settle_authorization, .check = check_authorization},
+    {.command = "authorize.start", .plan = plan_start, .call = call_authorization, .settle = settle_authorization, .check = check_authorization},
+    {.command = "authorize.resolve", .plan = plan_resolve, .call = call_authorization, .settle = settle_authorization, .check = check_authorization},
+    {.command = "authorize.capture", .plan = plan_capture, .call = call_capture, .settle = settle_capture},
+    {.command = "authorize.void", .plan = plan_void, .call = call_void, .settle = settle_void},
+    {.command = "payment.cancel", .plan = plan_cancel, .call = call_cancel},
+    {0},
+};
+
+const struct worker_type worker_authorize = {.name = "authorize", .steps = steps};

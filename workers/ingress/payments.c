@@ -1,0 +1,395 @@
+/* payments.c - take, cancel and read payments */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/money.h"
+#include "ledger/read.h"
+#include "workers/ingress/handlers.h"
+#include "workers/ingress/own.h"
+#include "workers/ingress/submit.h"
+#include "workers/ingress/views.h"
+
+enum { LIST_PAGES_MAX = 10 /* read to fill one list that is filtered by state; the cursor goes on from there */ };
+
+/* -- POST /api/payments/process */
+
+static const char *state_message(enum public_state state)
+{
+    switch (state) {
+    case PUBLIC_PENDING:
+    case PUBLIC_PROCESSING:
+    case PUBLIC_AUTHORIZED:
+        return "Payment in progress";
+    case PUBLIC_REQUIRES_ACTION:
+        return "Payment waits for the customer";
+    case PUBLIC_COMPLETED:
+        return "Payment completed";
+    case PUBLIC_FAILED:
+        return "Payment failed";
+    case PUBLIC_CANCELLED:
+        return "Payment cancelled";
+    case PUBLIC_PARTIALLY_REFUNDED:
+        return "Payment partially refunded";
+    case PUBLIC_REFUNDED:
+        return "Payment refunded";
+    }
+    return "Payment";
+}
+
+static bool create_settled(const struct submission *submission, const struct payment *payment)
+{
+    (void)submission;
+    return payment->ended;
+}
+
+static struct answer create_settle(const struct submission *submission, const struct facts *facts,
+                                   const struct payment *payment)
+{
+    (void)submission;
+    return answer_success(200, state_message(payment->public), view_summary(facts, payment));
+}
+
+static json_t *create_pending(const struct submission *submission, const struct facts *facts,
+                              const struct payment *payment)
+{
+    if (payment)
+        return view_summary(facts, payment);
+    json_t *data = view_pending(submission->payment_id, json_int(submission->body, "amount", 0),
+                                json_text(submission->body, "currency", ""));
+    json_object_set_new(data, "flow", json_string(json_text(submission->body, "flow", submission->publisher->flow)));
+    return data;
+}
+
+static json_t *create_differing(const struct submission *submission, const struct payment *payment)
+{
+    return view_differing(payment->received->body, submission->body);
+}
+
+static void locate_payment(const struct submission *submission, struct answer *answer)
+{
+    char id[UUID_TEXT_SIZE];
+    uuid_format(submission->payment_id, id);
+    answer_header(answer, "Location", "/api/payments/%s", id);
+}
+
+static const struct submission_kind create_kind = {
+    .type = "payment.create",
+    .accepted = "Payment initiated successfully",
+    .settled = create_settled,
+    .settle = create_settle,
+    .pending = create_pending,
+    .differing = create_differing,
+    .locate = locate_payment,
+};
+
+static void refuse_field(struct answer *answer, const char *field, const char *message)
+{
+    if (!answer->status)
+        *answer = answer_failure(FAILURE_VALIDATION, "%s: %s", field, message);
+    answer_detail(answer, field, "%s", message);
+}
+
+/* What a schema cannot say: ISO 4217, and what this publisher's settings add. */
+static struct answer check_create(const struct publisher_config *publisher, const json_t *body)
+{
+    struct answer answer = check_body("payment.create.json", body);
+    const char *currency = json_text(body, "currency", NULL);
+    if (!answer.status && currency && !currency_find(currency))
+        refuse_field(&answer, "currency", "is no ISO 4217 code; write one like EUR, in capitals");
+    int64_t amount = json_int(body, "amount", 0);
+    if (!answer.status && amount > publisher->amount_max) {
+        char message[96];
+        snprintf(message, sizeof message, "is above your limit of %lld minor units", (long long)publisher->amount_max);
+        refuse_field(&answer, "amount", message);
+    }
+    bool dual = strcmp(json_text(body, "flow", publisher->flow), "dual") == 0;
+    if (!answer.status && dual && !json_object_get(body, "tokens"))
+        refuse_field(&answer, "tokens",
+                     "is required in flow dual, which is your default; add it, or \"flow\":\"plain\"");
+    return answer;
+}
+
+void payment_create(struct ingress *ingress, struct request *request)
+{
+    json_t *body;
+    if (!body_or_answer(request, &body))
+        return;
+    const struct publisher_config *publisher = visit_of(request)->publisher;
+    struct answer refusal = check_create(publisher, body);
+    if (refusal.status) {
+        request_answer(request, refusal);
+        json_decref(body);
+        return;
+    }
+    struct submission *submission = submission_new(ingress, request, &create_kind, body);
+    if (!submission)
+        return;
+    submission->payment_id = uuid_payment(publisher->name, submission->key);
+    submit(submission);
+}
+
+/* -- POST /api/payments/{id}/cancel */
+
+static bool is_cancelled(const struct payment *payment)
+{
+    return payment->decision_kind == ABORT && strcmp(payment->reason, reason_code(REASON_CANCELLED)) == 0;
+}
+
+static bool cancel_settled(const struct submission *submission, const struct payment *payment)
+{
+    (void)submission;
+    return payment->decision_kind != UNDECIDED;
+}
+
+static struct answer cancel_settle(const struct submission *submission, const struct facts *facts,
+                                   const struct payment *payment)
+{
+    (void)submission;
+    if (is_cancelled(payment))
+        return answer_success(200, payment->ended ? "Payment cancelled" : "Payment is being cancelled",
+                              view_summary(facts, payment));
+    struct answer answer =
+        answer_failure(FAILURE_NOT_CANCELLABLE, "the payment is %s and cannot be cancelled%s",
+                       payment->decision_kind == COMMIT ? public_state_text(payment->public) : "failing or has failed",
+                       payment->decision_kind == COMMIT ? "; refund it once it is completed" : "");
+    answer_detail(&answer, "status", "%s", public_state_text(payment->public));
+    return answer;
+}
+
+static json_t *cancel_pending(const struct submission *submission, const struct facts *facts,
+                              const struct payment *payment)
+{
+    return payment ? view_summary(facts, payment) : view_pending(submission->payment_id, 0, "");
+}
+
+static json_t *nothing_differs(const struct submission *submission, const struct payment *payment)
+{
+    (void)submission;
+    (void)payment;
+    return json_array();
+}
+
+static const struct submission_kind cancel_kind = {
+    .type = "payment.cancel",
+    .accepted = "Cancellation requested",
+    .settled = cancel_settled,
+    .settle = cancel_settle,
+    .pending = cancel_pending,
+    .differing = nothing_differs, /* a cancellation that was too late leaves no fact to compare with */
+    .locate = locate_payment,
+};
+
+/* The command's body: what the client said, and the payment of the path. Takes `said`; NULL after answering. */
+static json_t *cancel_body(struct request *request, json_t *said, struct uuid payment)
+{
+    char id[UUID_TEXT_SIZE];
+    uuid_format(payment, id);
+    struct answer refusal = {0};
+    if (json_object_get(said, "paymentId"))
+        refuse_field(&refusal, "paymentId", "stands in the path; leave it out of the body");
+    else {
+        json_object_set_new(said, "paymentId", json_string(id));
+        refusal = check_body("payment.cancel.json", said);
+    }
+    if (!refusal.status)
+        return said;
+    request_answer(request, refusal);
+    json_decref(said);
+    return NULL;
+}
+
+static void cancel_own(struct ingress *ingress, struct request *request, const struct own *own, json_t *said)
+{
+    struct uuid payment = own->accepted ? own->accepted->payment_id : own->payment.id;
+    json_t *body = cancel_body(request, said, payment);
+    struct submission *submission = body ? submission_new(ingress, request, &cancel_kind, body) : NULL;
+    if (!submission)
+        return;
+    submission->payment_id = payment;
+    /* Facts only grow: what is decided stays so, and there is nothing to ask for any more. */
+    if (own->payment.received && own->payment.decision_kind != UNDECIDED)
+        submission_end(submission, cancel_settle(submission, &own->facts, &own->payment));
+    else
+        submit(submission);
+}
+
+void payment_cancel(struct ingress *ingress, struct request *request)
+{
+    json_t *said;
+    if (!body_or_answer(request, &said))
+        return;
+    struct own own;
+    if (own_or_answer(ingress, request, visit_of(request)->match.id, &own))
+        cancel_own(ingress, request, &own, said);
+    else
+        json_decref(said);
+    own_clear(&own);
+}
+
+/* -- reading one */
+
+static json_t *accepted_view(const struct accepted *accepted)
+{
+    return view_pending(accepted->payment_id, accepted->amount, accepted->currency);
+}
+
+void payment_status(struct ingress *ingress, struct request *request)
+{
+    struct own own;
+    if (own_or_answer(ingress, request, visit_of(request)->match.id, &own)) {
+        json_t *data = own.accepted ? accepted_view(own.accepted) : view_status(&own.facts, &own.payment);
+        const char *message = state_message(own.accepted ? PUBLIC_PENDING : own.payment.public);
+        request_answer(request, answer_success(200, message, data));
+    }
+    own_clear(&own);
+}
+
+void payment_show(struct ingress *ingress, struct request *request)
+{
+    struct own own;
+    struct err err = {0};
+    if (!own_or_answer(ingress, request, visit_of(request)->match.id, &own)) {
+        own_clear(&own);
+        return;
+    }
+    if (own.accepted) {
+        request_answer(request, answer_success(200, state_message(PUBLIC_PENDING), accepted_view(own.accepted)));
+    } else {
+        json_auto_t *personal = read_personal(ingress->db, own.payment.id, &err);
+        request_answer(request, personal ? answer_success(200, state_message(own.payment.public),
+                                                          view_detail(&own.facts, &own.payment, personal))
+                                         : ledger_failure(&err));
+    }
+    own_clear(&own);
+}
+
+void payment_events(struct ingress *ingress, struct request *request)
+{
+    struct own own;
+    if (own_or_answer(ingress, request, visit_of(request)->match.id, &own)) {
+        json_t *data = own.accepted ? accepted_view(own.accepted) : view_status(&own.facts, &own.payment);
+        json_object_set_new(data, "events", view_events(&own.facts));
+        request_answer(request, answer_success(200, "Recorded facts, oldest first", data));
+    }
+    own_clear(&own);
+}
+
+/* -- GET /api/payments */
+
+struct listing {
+    struct read_filter filter;
+    const char *state; /* NULL: any */
+    int64_t limit;
+    json_t *payments;
+    int64_t cursor; /* of the last payment that was looked at */
+    bool more;
+};
+
+static bool known_state(const char *text)
+{
+    for (int i = 0; i < PUBLIC_STATE_COUNT; i++)
+        if (strcmp(public_state_text((enum public_state)i), text) == 0)
+            return true;
+    return false;
+}
+
+static struct answer read_listing(struct request *request, struct listing *ret)
+{
+    struct answer answer = {0};
+    struct err err = {0};
+    *ret = (struct listing){.filter = {.publisher = visit_of(request)->publisher->name,
+                                       .currency = request_query(request, "currency"),
+                                       .merchant = request_query(request, "merchant"),
+                                       .reference_type = request_query(request, "referenceType"),
+                                       .reference_id = request_query(request, "referenceId")},
+                            .state = request_query(request, "state")};
+    if (params_int("limit", request_query(request, "limit"), LIST_LIMIT_DEFAULT, 1, READ_PAGE_MAX, &ret->limit, &err) <
+        0)
+        refuse_field(&answer, "limit", err.text);
+    err_clear(&err);
+    if (params_int("cursor", request_query(request, "cursor"), 0, 0, INT64_MAX, &ret->filter.before_seq, &err) < 0)
+        refuse_field(&answer, "cursor", "take it from nextCursor of the page before");
+    if (ret->filter.currency && !currency_find(ret->filter.currency))
+        refuse_field(&answer, "currency", "is no ISO 4217 code; write one like EUR, in capitals");
+    if (ret->state && !known_state(ret->state))
+        refuse_field(&answer, "state", "is no state of a payment; see /openapi.json");
+    return answer;
+}
+
+/* Adds what fits of one page. False once the list is full. */
+static bool list_page(struct listing *listing, const struct facts *facts, const int64_t *seqs, int count,
+                      struct err *err)
+{
+    for (int i = 0; i < count; i++) {
+        if ((int64_t)json_array_size(listing->payments) == listing->limit) {
+            listing->more = true;
+            return false;
+        }
+        struct payment payment;
+        if (saga_fold(&facts[i], &payment, err) == 0 &&
+            (!listing->state || strcmp(public_state_text(payment.public), listing->state) == 0))
+            json_array_append_new(listing->payments, view_summary(&facts[i], &payment));
+        payment_clear(&payment);
+        listing->cursor = seqs[i];
+        if (err->code)
+            return false;
+    }
+    return true;
+}
+
+/* One page of the ledger. 1: there may be more to read, 0: enough, -1: failed. */
+static int read_list_page(struct ingress *ingress, struct listing *listing, struct err *err)
+{
+    struct uuid ids[READ_PAGE_MAX];
+    int64_t seqs[READ_PAGE_MAX];
+    int count = read_payment_ids(ingress->db, &listing->filter, ids, seqs, err);
+    if (count <= 0)
+        return count;
+    struct facts *facts = mem_new((size_t)count, sizeof *facts);
+    int r = read_facts(ingress->db, ids, (size_t)count, facts, err);
+    bool goes_on = r == 0 && list_page(listing, facts, seqs, count, err);
+    for (int i = 0; i < count; i++)
+        facts_clear(&facts[i]);
+    free(facts);
+    if (err->code)
+        return -1;
+    listing->filter.before_seq = seqs[count - 1];
+    listing->more = listing->more || (goes_on && count == listing->filter.limit);
+    return goes_on && count == listing->filter.limit;
+}
+
+static int read_list(struct ingress *ingress, struct listing *listing, struct err *err)
+{
+    /* One more than asked for, so that a last page is known as the last. */
+    listing->filter.limit = listing->state || listing->limit == READ_PAGE_MAX ? READ_PAGE_MAX : (int)listing->limit + 1;
+    listing->payments = json_array();
+    int r = 1;
+    for (int page = 0; page < LIST_PAGES_MAX && r > 0; page++) {
+        listing->more = false;
+        r = read_list_page(ingress, listing, err);
+    }
+    return r;
+}
+
+void payment_list(struct ingress *ingress, struct request *request)
+{
+    struct listing listing;
+    struct err err = {0};
+    struct answer refusal = read_listing(request, &listing);
+    if (refusal.status) {
+        request_answer(request, refusal);
+        return;
+    }
+    if (read_list(ingress, &listing, &err) < 0) {
+        json_decref(listing.payments);
+        request_answer(request, ledger_failure(&err));
+        return;
+    }
+    char cursor[24];
+    snprintf(cursor, sizeof cursor, "%lld", (long long)listing.cursor);
+    json_t *data = json_pack("{s:o, s:s*}", "payments", listing.payments, "nextCursor", listing.more ? cursor : NULL);
+    request_answer(request, answer_success(200, "Your payments, newest first", data));
+}

@@ -1,0 +1,410 @@
+/* job.c - one delivery on its way: what a step may add to it, and what is published for it
+ *
+ * Publishing here never waits: every message counts as unconfirmed until the broker answers, and the skeleton acknowledges
+ * only a delivery that has none left (L1).
+ */
+#include "workers/job.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "workers/policy.h"
+
+enum { HISTORY_MAX = 20 };
+
+const char *death_text(enum death death)
+{
+    switch (death) {
+#define X(id, text)                                                                                                    \
+    case DEATH_##id:                                                                                                   \
+        return text;
+        DEATHS(X)
+#undef X
+    }
+    return "broken";
+}
+
+struct job *job_new(struct worker *worker, struct surroundings *around, struct delivery *delivery)
+{
+    struct job *job = calloc(1, sizeof *job);
+    if (!job)
+        log_panic("out of memory for a delivery");
+    job->worker = worker;
+    job->around = around;
+    job->delivery = delivery;
+    job->started_ms = clock_monotonic_ms();
+    return job;
+}
+
+static void clear_additions(struct job *job)
+{
+    for (size_t i = 0; i < job->new_fact_count; i++)
+        json_decref(job->new_facts[i].body);
+    job->new_fact_count = 0;
+    job->new_transfer_count = 0;
+    job->has_command = false;
+    if (job->has_personal)
+        json_decref(job->new_personal.data);
+    job->has_personal = false;
+    if (job->has_dead_letter) {
+        json_decref(job->new_dead_letter.properties);
+        json_decref(job->new_dead_letter.history);
+    }
+    job->has_dead_letter = false;
+}
+
+static void clear_answers(struct job *job)
+{
+    json_decref(job->answer.evidence);
+    json_decref(job->answer.action);
+    json_decref(job->pop.votes);
+    json_decref(job->pop.answers);
+    json_decref(job->tokens.evidence);
+    json_decref(job->webhook.evidence);
+    memset(&job->answer, 0, sizeof job->answer);
+    memset(&job->pop, 0, sizeof job->pop);
+    memset(&job->tokens, 0, sizeof job->tokens);
+    memset(&job->webhook, 0, sizeof job->webhook);
+}
+
+void job_forget(struct job *job)
+{
+    if (job->call && job->call_cancel)
+        job->call_cancel(job->call);
+    job->call = NULL;
+    job->won_count = 0;
+    job->results = false;
+    clear_additions(job);
+    clear_answers(job);
+}
+
+static void clear_facts(struct job *job)
+{
+    if (job->folded)
+        payment_clear(&job->payment);
+    job->folded = false;
+    facts_clear(&job->facts);
+}
+
+void job_free(struct job *job)
+{
+    if (!job)
+        return;
+    job_forget(job);
+    clear_facts(job);
+    command_clear(&job->command);
+    delivery_free(job->delivery);
+    free(job->own);
+    free(job);
+}
+
+int job_facts(struct job *job, struct facts *facts, struct err *err)
+{
+    clear_facts(job);
+    job->facts = *facts;
+    memset(facts, 0, sizeof *facts);
+    job->facts.payment_id = job->command.payment_id;
+    job->folded = true;
+    return saga_fold(&job->facts, &job->payment, err);
+}
+
+bool job_caused(const struct job *job, const struct fact *fact)
+{
+    return fact && uuid_equal(fact->cause, job->command.id);
+}
+
+/* What is added by a step. */
+
+struct new_fact *job_fact(struct job *job, const char *slot, const char *with, const char *outcome, json_t *body)
+{
+    if (job->new_fact_count == JOB_FACTS_MAX)
+        log_panic("step %s adds more than %d facts", job->step->command, JOB_FACTS_MAX);
+    struct new_fact *fact = &job->new_facts[job->new_fact_count++];
+    memset(fact, 0, sizeof *fact);
+    fact->payment_id = job->command.payment_id;
+    snprintf(fact->slot, sizeof fact->slot, "%s", slot);
+    snprintf(fact->with, sizeof fact->with, "%s", with ? with : "");
+    snprintf(fact->outcome, sizeof fact->outcome, "%s", outcome);
+    fact->cause = job->command.id;
+    if (job->command.type && job->command.type->is_public)
+        snprintf(fact->actor, sizeof fact->actor, "%s", job->command.publisher);
+    else
+        snprintf(fact->actor, sizeof fact->actor, "%s", job->around->user);
+    fact->body = body;
+    return fact;
+}
+
+struct new_fact *job_fact_f(struct job *job, const char *with, const char *outcome, json_t *body, const char *slot_format, ...)
+{
+    char slot[SLOT_SIZE];
+    va_list args;
+    va_start(args, slot_format);
+    vsnprintf(slot, sizeof slot, slot_format, args);
+    va_end(args);
+    return job_fact(job, slot, with, outcome, body);
+}
+
+void job_guard(struct job *job, struct new_fact *fact)
+{
+    const struct command *command = &job->command;
+    fact->command = command->id;
+    memcpy(fact->command_sha256, command->sha256, sizeof fact->command_sha256);
+    struct new_command *row = &job->new_command;
+    row->id = command->id;
+    row->payment_id = command->payment_id;
+    snprintf(row->publisher, sizeof row->publisher, "%s", command->publisher);
+    snprintf(row->message_id, sizeof row->message_id, "%s", command->message_id);
+    snprintf(row->type, sizeof row->type, "%s", command->type->name);
+    memcpy(row->sha256, command->sha256, sizeof row->sha256);
+    job->has_command = true;
+}
+
+enum verdict job_books(struct job *job, const struct new_transfer *transfers, int count, const struct err *err)
+{
+    if (count < 0) {
+        clear_additions(job);
+        return job_dead(job, DEATH_BROKEN, "cannot be booked: %s", err->text);
+    }
+    for (int i = 0; i < count; i++) {
+        if (job->new_transfer_count == JOB_TRANSFERS_MAX)
+            log_panic("step %s adds more than %d transfers", job->step->command, JOB_TRANSFERS_MAX);
+        job->new_transfers[job->new_transfer_count++] = transfers[i];
+    }
+    return VERDICT_DONE;
+}
+
+void job_committed(struct job *job)
+{
+    job->won_count = 0;
+    for (size_t i = 0; i < job->new_fact_count; i++)
+        if (job->new_facts[i].won)
+            memcpy(job->won[job->won_count++], job->new_facts[i].slot, SLOT_SIZE);
+    clear_additions(job);
+}
+
+bool job_won(const struct job *job, const char *slot)
+{
+    for (size_t i = 0; i < job->won_count; i++)
+        if (strcmp(job->won[i], slot) == 0)
+            return true;
+    return false;
+}
+
+enum verdict job_retry(struct job *job, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(job->reason, sizeof job->reason, fmt, args);
+    va_end(args);
+    return VERDICT_RETRY;
+}
+
+enum verdict job_dead(struct job *job, enum death death, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(job->reason, sizeof job->reason, fmt, args);
+    va_end(args);
+    job->death = death;
+    return VERDICT_DEAD;
+}
+
+void job_answered(struct job *job)
+{
+    job->call = NULL;
+    job->stage = JOB_SETTLE;
+    worker_wake(job->worker);
+}
+
+/* What is published for it. */
+
+static void settled(void *arg, enum publish_outcome outcome)
+{
+    struct job *job = arg;
+    job->unconfirmed--;
+    if (outcome != PUBLISH_CONFIRMED)
+        job->publish_failed = true;
+    if (outcome == PUBLISH_RETURNED)
+        log_error("a message of %s came back: no queue is bound for it; run `acquit topology apply`", job->step->command);
+    worker_wake(job->worker);
+}
+
+void job_publish(struct job *job, const struct message *message)
+{
+    struct err err = {0};
+    if (publisher_send(job->around->publisher, message, settled, job, &err) == 0) {
+        job->unconfirmed++;
+        return;
+    }
+    /* The delivery stays unacknowledged and is looked at again: nothing is lost. */
+    log_warn("cannot publish for %s: %s", job->step->command, err.text);
+    job->publish_failed = true;
+}
+
+static bool sent_before(struct job *job, struct uuid id)
+{
+    for (size_t i = 0; i < job->sent_count; i++)
+        if (uuid_equal(job->sent[i], id))
+            return true;
+    if (job->sent_count < JOB_SENT_MAX)
+        job->sent[job->sent_count++] = id;
+    return false;
+}
+
+/* A question waits for its time; everything else goes at once. */
+static const char *exchange_for(struct job *job, const struct follow_up *follow_up)
+{
+    switch (slot_parse(follow_up->slot).kind) {
+    case SLOT_AUTH_DOUBT:
+    case SLOT_CAPTURE_DOUBT:
+    case SLOT_VOID_DOUBT:
+    case SLOT_REFUND_DOUBT: {
+        int64_t real = 0;
+        return wait_exchange(policy_question_delay(job->around->config, follow_up->k), &real);
+    }
+    default:
+        return EXCHANGE_COMMANDS;
+    }
+}
+
+static void publish_follow_up(struct job *job, const struct follow_up *follow_up)
+{
+    if (sent_before(job, follow_up->id))
+        return;
+    struct message message = {0};
+    command_message(follow_up->type, follow_up->id, job->command.payment_id, follow_up->slot, NULL, job->around->user, &message);
+    free(message.exchange);
+    message.exchange = strdup(exchange_for(job, follow_up));
+    job_publish(job, &message);
+    message_clear(&message);
+}
+
+/* Every death of this command is on a person's desk until it is replayed; saying the command again would only let it die again. */
+static bool held_for_a_person(const struct job *job, struct uuid command)
+{
+    char id[UUID_TEXT_SIZE], prefix[SLOT_SIZE];
+    uuid_format(command, id);
+    snprintf(prefix, sizeof prefix, "dead:%s:", id);
+    for (size_t i = 0; i < job->facts.count; i++) {
+        const struct fact *dead = &job->facts.items[i];
+        char replay[SLOT_SIZE];
+        if (strncmp(dead->slot, prefix, strlen(prefix)) != 0)
+            continue;
+        snprintf(replay, sizeof replay, "replay:%s:1", json_text(dead->body, "deadLetter", ""));
+        if (!facts_find(&job->facts, replay))
+            return true;
+    }
+    return false;
+}
+
+static bool is_ours_to_publish(const struct job *job, const struct follow_up *follow_up)
+{
+    if (job->step->looks_at_all)
+        return !held_for_a_person(job, follow_up->id);
+    return follow_up_rests_on(follow_up, job->command.id);
+}
+
+void job_publish_next(struct job *job)
+{
+    struct next next;
+    saga_next(&job->payment, &next);
+    for (size_t i = 0; i < next.count; i++)
+        if (is_ours_to_publish(job, &next.items[i])) /* L4 */
+            publish_follow_up(job, &next.items[i]);
+}
+
+static json_t *history_with(const struct job *job, const char *reason)
+{
+    json_t *history = job->command.history ? json_deep_copy(job->command.history) : json_array();
+    while (json_array_size(history) >= HISTORY_MAX)
+        json_array_remove(history, 1); /* the first stays: it says when it began */
+    json_array_append_new(history, json_pack("{s:I, s:i, s:s}", "at", (json_int_t)clock_wall_ms(), "attempt", job->command.attempt + 1,
+                                             "reason", reason));
+    return history;
+}
+
+/* The delivery's message again, with clean headers of ours and the same id (never x-death: a dead letter that returns through a
+ * wait queue with it would be taken for a cycle and dropped). */
+static void copy_message(const struct job *job, struct message *ret)
+{
+    const struct message *original = &job->delivery->message;
+    memset(ret, 0, sizeof *ret);
+    ret->routing_key = strdup(original->routing_key ? original->routing_key : "");
+    ret->content_type = strdup(original->content_type ? original->content_type : "application/json");
+    ret->message_id = original->message_id ? strdup(original->message_id) : NULL;
+    ret->correlation_id = original->correlation_id ? strdup(original->correlation_id) : NULL;
+    ret->reply_to = original->reply_to ? strdup(original->reply_to) : NULL;
+    ret->type = original->type ? strdup(original->type) : NULL;
+    ret->user_id = strdup(job->around->user);
+    ret->timestamp = original->timestamp;
+    ret->body = malloc(original->body_size + 1);
+    if (!ret->body)
+        log_panic("out of memory for a message of %zu bytes", original->body_size);
+    memcpy(ret->body, original->body ? original->body : "", original->body_size);
+    ret->body[original->body_size] = '\0';
+    ret->body_size = original->body_size;
+    ret->headers = json_object();
+    const char *kept[] = {"traceparent", HEADER_REPLAY};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        const char *text = json_text(original->headers, kept[i], NULL);
+        if (text)
+            json_object_set_new(ret->headers, kept[i], json_string(text));
+    }
+    if (job->command.publisher[0])
+        json_object_set_new(ret->headers, HEADER_PUBLISHER, json_string(job->command.publisher));
+}
+
+void job_publish_retry(struct job *job, int64_t delay_ms)
+{
+    struct message message;
+    copy_message(job, &message);
+    int64_t real = 0;
+    message.exchange = strdup(wait_exchange(delay_ms, &real));
+    json_object_set_new(message.headers, HEADER_ATTEMPT, json_integer(job->command.attempt + 1));
+    json_object_set_new(message.headers, HEADER_HISTORY, history_with(job, job->reason));
+    job_publish(job, &message);
+    message_clear(&message);
+}
+
+/* The same death of the same message has the same id, however often it is delivered; after a replay it is another death. */
+static struct uuid dead_letter_id(const struct job *job)
+{
+    char which[128];
+    const char *replay = json_text(job->delivery->message.headers, HEADER_REPLAY, "");
+    snprintf(which, sizeof which, "%.60s %d %s", replay, job->command.attempt, job->delivery->queue);
+    struct uuid id = job->command.id;
+    if (uuid_is_nil(id)) {
+        char digest[65];
+        sha256_hex(job->delivery->message.body, job->delivery->message.body_size, digest);
+        id = uuid_command("unreadable", job->delivery->message.message_id ? "with id" : "without id", digest);
+    }
+    return uuid_follow_up(id, "dead-letter", which);
+}
+
+void job_publish_dead(struct job *job)
+{
+    struct message message;
+    copy_message(job, &message);
+    char id[UUID_TEXT_SIZE];
+    uuid_format(dead_letter_id(job), id);
+    message.exchange = strdup(EXCHANGE_DEAD);
+    free(message.routing_key);
+    /* What dies while it is archived goes to the archive's own dead letters, where it stands alone. */
+    bool again = strncmp(job->delivery->queue, "acquit.dead.", 12) == 0 || strcmp(job->delivery->queue, "acquit.unroutable") == 0;
+    message.routing_key = strdup(again ? "acquit.compensate" : job->delivery->queue);
+    json_object_set_new(message.headers, HEADER_QUEUE, json_string(job->delivery->queue));
+    json_object_set_new(message.headers, HEADER_DEAD_LETTER, json_string(id));
+    json_object_set_new(message.headers, HEADER_REASON, json_string(death_text(job->death)));
+    json_object_set_new(message.headers, "x-acquit-routing-key", json_string(job->delivery->message.routing_key ? job->delivery->message.routing_key : ""));
+    json_object_set_new(message.headers, HEADER_ATTEMPT, json_integer(job->command.attempt + 1));
+    json_object_set_new(message.headers, HEADER_HISTORY, history_with(job, job->reason));
+    json_object_set_new(message.headers, "x-acquit-properties", message_properties(&job->delivery->message));
+    job_publish(job, &message);
+    message_clear(&message);
+}

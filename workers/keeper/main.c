@@ -1,0 +1,165 @@
+/* main.c - acquit-keeper: deadlines, and payments that stand still
+ *
+ *     acquit-keeper [--config FILE]
+ *
+ * Settings, ledger, publisher, keeper, ready, loop, drain, close. SIGTERM and SIGINT drain: no further sweeps, what is published is confirmed, at most DRAIN_MS
+ * long. Exits 0 after a drain, 1 or 75 when it could not start, 2 on wrong usage, 78 on a bad configuration. Everything it knows it reads from
+ * the ledger anew when it starts.
+ */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "workers/exposition.h"
+#include "workers/keeper/keeper.h"
+#include "workers/program.h"
+
+enum {
+    DRAIN_MS = 5000,
+    DRAIN_LOOK_MS = 20,
+    LEDGER_TIMEOUT_MAX_MS = 4000 /* one query; the loop stands still meanwhile */
+};
+
+static const char program[] = "acquit-keeper";
+static const char metrics_address[] = "127.0.0.1";
+
+static const char usage[] =
+    "usage: acquit-keeper [--config FILE]\n"
+    "\n"
+    "Ends payments whose deadline has passed, and moves on those that stand still. Writes nothing into the ledger.\n"
+    "\n"
+    "  --config FILE   settings (default: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf)\n"
+    "  --version       the version\n"
+    "  --help          this text\n"
+    "\n"
+    "Several may run; they do no harm to each other.\n"
+    "Exit codes: 0 drained, 1 failed, 2 usage, 75 try again later, 78 bad configuration.\n";
+
+struct process {
+    struct config *config;
+    struct loop *loop;
+    struct db *db;
+    struct publisher *publisher;
+    struct keeper *keeper;
+    struct exposition *exposition;
+    struct loop_source *drain_timer;
+    int64_t drain_until_ms;
+    char user[PROGRAM_USER_SIZE];
+};
+
+static void on_drain(void *arg)
+{
+    struct process *process = arg;
+    if (publisher_waiting(process->publisher) == 0 || clock_monotonic_ms() >= process->drain_until_ms)
+        loop_stop(process->loop, EXIT_SUCCESS);
+    else
+        loop_timer_set(process->drain_timer, DRAIN_LOOK_MS);
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct process *process = arg;
+    if (process->drain_timer)
+        return;
+    log_info("signal %d: draining", signo);
+    loop_notify("STOPPING=1");
+    keeper_stop(process->keeper);
+    process->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
+    process->drain_timer = loop_timer(process->loop, 0, on_drain, process);
+}
+
+static bool is_healthy(void *arg)
+{
+    (void)arg;
+    return true; /* who turns the loop is alive; broker and ledger are not ours to restart for */
+}
+
+static void refresh_gauges(void *arg)
+{
+    const struct process *process = arg;
+    keeper_measure(process->keeper);
+}
+
+static int open_ledger(struct process *process, struct err *err)
+{
+    int64_t timeout_ms = config_int(process->config, "ledger.timeout_ms");
+    /* On the primary: a replica that lags would make payments look as if they stood still. */
+    const struct db_options options = {.url = config_text(process->config, "ledger.url"),
+                                       .application = program,
+                                       .timeout_ms =
+                                           timeout_ms < LEDGER_TIMEOUT_MAX_MS ? timeout_ms : LEDGER_TIMEOUT_MAX_MS};
+    process->db = db_new(&options, err);
+    return process->db ? 0 : -1;
+}
+
+static int open_metrics(struct process *process, struct err *err)
+{
+    int port = (int)config_int(process->config, "keeper.metrics_port");
+    if (!port)
+        return 0;
+    process->exposition = exposition_new(process->loop, metrics_address, port, refresh_gauges, process, err);
+    return process->exposition ? 0 : -1;
+}
+
+static int open_all(struct process *process, struct err *err)
+{
+    const struct config *config = process->config;
+    struct broker_options broker = program_broker(config, program);
+    process->loop = loop_new(err);
+    if (!process->loop || program_user(config, process->user, err) < 0 || open_ledger(process, err) < 0)
+        return -1;
+    process->publisher = publisher_new(process->loop, &broker, err);
+    if (!process->publisher)
+        return -1;
+    const struct keeper_options options = {.loop = process->loop,
+                                           .db = process->db,
+                                           .publisher = process->publisher,
+                                           .user = process->user,
+                                           .sweep_ms = config_int(config, "keeper.sweep_ms"),
+                                           .stand_still_ms = config_int(config, "keeper.stand_still_ms")};
+    process->keeper = keeper_new(&options);
+    return open_metrics(process, err);
+}
+
+static void close_all(struct process *process)
+{
+    if (process->publisher)
+        publisher_free(process->publisher);
+    exposition_free(process->exposition);
+    keeper_free(process->keeper);
+    if (process->db)
+        db_free(process->db);
+    loop_free(process->loop);
+}
+
+static int serve(struct process *process, struct err *err)
+{
+    struct loop *loop = process->loop;
+    if (loop_signal(loop, SIGTERM, on_signal, process) < 0 || loop_signal(loop, SIGINT, on_signal, process) < 0 ||
+        loop_watchdog(loop, is_healthy, process) < 0)
+        return err_set(err, ERR_INTERNAL, "cannot watch signals");
+    loop_notify("READY=1");
+    log_info("ready");
+    return loop_run(loop);
+}
+
+int main(int argc, char **argv)
+{
+    const char *config_path;
+    int code;
+    if (!program_arguments(argc, argv, usage, &config_path, &code))
+        return code;
+    log_open(program, LOG_INFO_LEVEL);
+    signal(SIGPIPE, SIG_IGN);
+    struct err err = {0};
+    struct process process = {.config = program_config(config_path, program, &err)};
+    code = process.config && open_all(&process, &err) == 0 ? serve(&process, &err) : -1;
+    if (code < 0) {
+        log_error("%s", err.text);
+        code = err_exit_code(&err);
+    }
+    close_all(&process);
+    config_free(process.config);
+    return code;
+}

@@ -1,0 +1,359 @@
+/* payment.c - acquit payment show, payment list */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/money.h"
+#include "ledger/read.h"
+#include "workers/operator/balance.h"
+#include "workers/operator/operator.h"
+#include "workers/operator/table.h"
+
+enum { LIST_PAGES_MAX = 50 /* read to fill one list that is filtered by state; --before goes on from there */ };
+
+static const char *text_time(int64_t wall_ms, char ret[static CLOCK_TEXT_SIZE])
+{
+    return wall_ms ? clock_format(wall_ms, ret) : "";
+}
+
+/* -- payment show */
+
+static int by_seq(const void *a, const void *b)
+{
+    const struct fact *x = a, *y = b;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* What a person wants to know of a fact besides its outcome. */
+static const char *remark(const json_t *body)
+{
+    static const char *const members[] = {"reason", "message", "code"};
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        if (json_text(body, members[i], NULL))
+            return json_text(body, members[i], NULL);
+    return "";
+}
+
+static void print_timeline(const struct facts *facts)
+{
+    static const char *const headings[] = {"TIME", "FACT", "OUTCOME", "BY", "PROVIDER", "REFERENCE", "REMARK", NULL};
+    struct table *table = table_new(headings);
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        char at[CLOCK_TEXT_SIZE];
+        const char *cells[] = {text_time(fact->at_ms, at),
+                               fact->slot,
+                               fact->outcome,
+                               fact->actor,
+                               json_text(fact->body, "provider", ""),
+                               json_text(fact->body, "reference", ""),
+                               remark(fact->body)};
+        table_row(table, cells);
+    }
+    puts("\nFacts");
+    table_print(table, "none", stdout);
+    table_free(table);
+}
+
+static void print_transfers(const json_t *transfers)
+{
+    static const char *const headings[] = {"FACT", "KIND", "DEBIT", "CREDIT", ">AMOUNT", NULL};
+    struct table *table = table_new(headings);
+    for (size_t i = 0; i < json_array_size(transfers); i++) {
+        const json_t *row = json_array_get(transfers, i);
+        char amount[MONEY_TEXT_MAX];
+        money_format(json_int(row, "amount", 0), json_text(row, "currency", ""), amount);
+        const char *cells[] = {json_text(row, "slot", ""), json_text(row, "kind", ""), json_text(row, "debit", ""),
+                               json_text(row, "credit", ""), amount};
+        table_row(table, cells);
+    }
+    puts("\nTransfers");
+    table_print(table, "none", stdout);
+    table_free(table);
+}
+
+static void print_follow_ups(const struct next *next)
+{
+    static const char *const headings[] = {"COMMAND", "ABOUT", "ID", "RESTS ON", NULL};
+    struct table *table = table_new(headings);
+    for (size_t i = 0; i < next->count; i++) {
+        const struct follow_up *follow_up = &next->items[i];
+        char id[UUID_TEXT_SIZE], rests[160] = "";
+        uuid_format(follow_up->id, id);
+        for (size_t k = 0; k < follow_up->rest_count; k++) {
+            size_t used = strlen(rests);
+            snprintf(rests + used, sizeof rests - used, "%s%s", k ? ", " : "", follow_up->rests[k]->slot);
+        }
+        const char *cells[] = {follow_up->type, follow_up->slot, id, *rests ? rests : "- (said by payment.look)"};
+        table_row(table, cells);
+    }
+    puts("\nFollows");
+    table_print(table, "nothing", stdout);
+    table_free(table);
+}
+
+static void print_head(const struct payment *payment)
+{
+    char id[UUID_TEXT_SIZE], public[PUBLIC_ID_SIZE], amount[MONEY_TEXT_MAX], at[CLOCK_TEXT_SIZE];
+    const json_t *received = payment->received->body;
+    uuid_format(payment->id, id);
+    public_id_format(payment->id, public);
+    printf("%s  (%s)\n", public, id);
+    printf("%s, %s: %s", public_state_text(payment->public), saga_state_text(payment->state),
+           money_format(payment->amount, payment->currency, amount));
+    if (payment->refunded)
+        printf(", refunded %s", money_format(payment->refunded, payment->currency, amount));
+    printf(", %s\n", payment->flow == FLOW_DUAL ? "dual" : "plain");
+    if (payment->reason)
+        printf("because %s: %s\n", payment->reason, reason_text(payment->reason));
+    printf("publisher %s, message %s", json_text(received, "publisher", "?"), json_text(received, "messageId", "?"));
+    if (json_text(received, "merchant", NULL))
+        printf(", merchant %s", json_text(received, "merchant", ""));
+    printf(", deadline %s\n", text_time(json_int(received, "expiresAt", 0), at));
+}
+
+static json_t *fact_view(const struct fact *fact)
+{
+    char cause[UUID_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
+    uuid_format(fact->cause, cause);
+    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s?, s:O}", "seq", (json_int_t)fact->seq, "at",
+                     clock_format(fact->at_ms, at), "slot", fact->slot, "outcome", fact->outcome, "cause", cause,
+                     "actor", fact->actor, "body", fact->body);
+}
+
+static json_t *facts_view(const struct facts *facts)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < facts->count; i++)
+        json_array_append_new(list, fact_view(&facts->items[i]));
+    return list;
+}
+
+static json_t *follow_ups_view(const struct next *next)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < next->count; i++) {
+        const struct follow_up *follow_up = &next->items[i];
+        char id[UUID_TEXT_SIZE];
+        uuid_format(follow_up->id, id);
+        json_t *rests = json_array();
+        for (size_t k = 0; k < follow_up->rest_count; k++)
+            json_array_append_new(rests, json_string(follow_up->rests[k]->slot));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "type", follow_up->type, "slot", follow_up->slot,
+                                              "commandId", id, "restsOn", rests));
+    }
+    return list;
+}
+
+static json_t *head_view(const struct payment *payment)
+{
+    char id[UUID_TEXT_SIZE], public[PUBLIC_ID_SIZE];
+    uuid_format(payment->id, id);
+    public_id_format(payment->id, public);
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:I, s:s, s:I, s:I, s:s?, s:s?}", "transactionId", public,
+                     "paymentId", id, "status", public_state_text(payment->public), "state",
+                     saga_state_text(payment->state), "ended", (int)payment->ended, "flow",
+                     payment->flow == FLOW_DUAL ? "dual" : "plain", "amount", (json_int_t)payment->amount, "currency",
+                     payment->currency, "capturedAmount", (json_int_t)payment->captured_amount, "refundedAmount",
+                     (json_int_t)payment->refunded, "reason", payment->reason, "publisher",
+                     payment->received ? json_text(payment->received->body, "publisher", NULL) : NULL);
+}
+
+static void show(const struct op *op, const struct facts *facts, const struct payment *payment, json_t *transfers)
+{
+    struct next next;
+    saga_next(payment, &next);
+    json_t *balance = balance_of(transfers);
+    if (op->json) {
+        json_t *view = head_view(payment);
+        json_object_set_new(view, "facts", facts_view(facts));
+        json_object_set(view, "transfers", transfers);
+        json_object_set(view, "balance", balance);
+        json_object_set_new(view, "followUps", follow_ups_view(&next));
+        operator_print(view);
+    } else {
+        print_head(payment);
+        print_timeline(facts);
+        print_transfers(transfers);
+        puts("\nBalance of this payment");
+        balance_print(balance, stdout);
+        print_follow_ups(&next);
+    }
+    json_decref(balance);
+}
+
+int cmd_payment_show(struct op *op, struct err *err)
+{
+    struct uuid id;
+    if (operator_payment_id(op->args.positional[0], &id, err) < 0 || !operator_db(op, err))
+        return -1;
+    struct facts facts = {0};
+    struct payment payment = {0};
+    json_t *transfers = NULL;
+    int code = -1;
+    if (read_facts(op->db, &id, 1, &facts, err) == 0)
+        transfers = read_transfers(op->db, id, err);
+    if (facts.count)
+        qsort(facts.items, facts.count, sizeof *facts.items, by_seq);
+    if (transfers && saga_fold(&facts, &payment, err) == 0)
+        code = payment.received ? 0 : err_set(err, ERR_NOT_FOUND, "there is no payment %s", op->args.positional[0]);
+    else if (transfers && !op->json)
+        print_timeline(&facts); /* facts that contradict each other are shown, and then why they do */
+    if (code == 0)
+        show(op, &facts, &payment, transfers);
+    json_decref(transfers);
+    payment_clear(&payment);
+    facts_clear(&facts);
+    return code;
+}
+
+/* -- payment list */
+
+const struct option_row payment_list_options[] = {
+    {.name = "state", .kind = OPTION_TEXT, .value = "STATE", .sentence = "in this public state only"},
+    {.name = "currency", .kind = OPTION_TEXT, .value = "CODE", .sentence = "in this currency only"},
+    {.name = "publisher", .kind = OPTION_TEXT, .value = "NAME", .sentence = "of this publisher only"},
+    {.name = "merchant", .kind = OPTION_TEXT, .value = "NAME", .sentence = "of this merchant only"},
+    {.name = "limit",
+     .kind = OPTION_INT,
+     .least = 1,
+     .most = READ_PAGE_MAX,
+     .value = "N",
+     .sentence = "at most so many (default 20)"},
+    {.name = "before",
+     .kind = OPTION_INT,
+     .least = 0,
+     .most = INT64_MAX,
+     .value = "SEQ",
+     .sentence = "older than this; from the end of a list"},
+    {0},
+};
+
+struct listing {
+    struct read_filter filter;
+    const char *state;
+    size_t limit;
+    json_t *payments;
+    int64_t last_seq;
+    bool more;
+};
+
+static int check_state(const char *state, struct err *err)
+{
+    for (int i = 0; state && i < PUBLIC_STATE_COUNT; i++)
+        if (strcmp(state, public_state_text((enum public_state)i)) == 0)
+            return 0;
+    return state ? err_set(err, ERR_INVALID, "%s is no state of a payment", state) : 0;
+}
+
+static json_t *row_view(const struct payment *payment, int64_t seq)
+{
+    json_t *view = head_view(payment);
+    char at[CLOCK_TEXT_SIZE];
+    json_object_set_new(view, "seq", json_integer(seq));
+    if (payment->received)
+        json_object_set_new(view, "receivedAt", json_string(clock_format(payment->received->at_ms, at)));
+    return view;
+}
+
+/* Adds what fits of a page. A payment whose facts contradict each other is listed too: it is the one to look at. */
+static void list_page(struct listing *listing, const struct facts *facts, const int64_t *seqs, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (json_array_size(listing->payments) == listing->limit) {
+            listing->more = true;
+            return;
+        }
+        struct err unreadable = {0};
+        struct payment payment;
+        bool readable = saga_fold(&facts[i], &payment, &unreadable) == 0;
+        if (!readable || !listing->state || strcmp(public_state_text(payment.public), listing->state) == 0) {
+            json_t *view = row_view(&payment, seqs[i]);
+            if (!readable)
+                json_object_set_new(view, "contradiction", json_string(unreadable.text));
+            json_array_append_new(listing->payments, view);
+        }
+        payment_clear(&payment);
+        listing->last_seq = seqs[i];
+    }
+}
+
+static int read_page(struct db *db, struct listing *listing, struct err *err)
+{
+    struct uuid ids[READ_PAGE_MAX];
+    int64_t seqs[READ_PAGE_MAX];
+    int count = read_payment_ids(db, &listing->filter, ids, seqs, err);
+    if (count <= 0)
+        return count;
+    struct facts *facts = mem_new((size_t)count, sizeof *facts);
+    int r = read_facts(db, ids, (size_t)count, facts, err);
+    if (r == 0)
+        list_page(listing, facts, seqs, count);
+    for (int i = 0; i < count; i++)
+        facts_clear(&facts[i]);
+    free(facts);
+    listing->filter.before_seq = seqs[count - 1];
+    return r < 0 ? -1 : count == READ_PAGE_MAX && !listing->more;
+}
+
+static int read_listing(struct db *db, struct listing *listing, struct err *err)
+{
+    listing->payments = json_array();
+    int r = 1;
+    for (int page = 0; page < LIST_PAGES_MAX && r > 0; page++)
+        r = read_page(db, listing, err);
+    listing->more = listing->more || r > 0;
+    return r < 0 ? -1 : 0;
+}
+
+static void print_listing(const struct listing *listing)
+{
+    static const char *const headings[] = {"RECEIVED", "PAYMENT",   "STATE",  ">AMOUNT",
+                                           "FLOW",     "PUBLISHER", "REASON", NULL};
+    struct table *table = table_new(headings);
+    for (size_t i = 0; i < json_array_size(listing->payments); i++) {
+        const json_t *row = json_array_get(listing->payments, i);
+        char amount[MONEY_TEXT_MAX];
+        money_format(json_int(row, "amount", 0), json_text(row, "currency", ""), amount);
+        const char *cells[] = {json_text(row, "receivedAt", ""),
+                               json_text(row, "transactionId", ""),
+                               json_text(row, "status", ""),
+                               amount,
+                               json_text(row, "flow", ""),
+                               json_text(row, "publisher", ""),
+                               json_text(row, "contradiction", json_text(row, "reason", ""))};
+        table_row(table, cells);
+    }
+    table_print(table, "no payments", stdout);
+    if (listing->more)
+        printf("more: --before %lld\n", (long long)listing->last_seq);
+    table_free(table);
+}
+
+int cmd_payment_list(struct op *op, struct err *err)
+{
+    const struct args *args = &op->args;
+    struct listing listing = {.filter = {.publisher = args_text(args, "publisher", NULL),
+                                         .currency = args_text(args, "currency", NULL),
+                                         .merchant = args_text(args, "merchant", NULL),
+                                         .before_seq = args_int(args, "before", 0),
+                                         .limit = READ_PAGE_MAX},
+                              .state = args_text(args, "state", NULL),
+                              .limit = (size_t)args_int(args, "limit", 20)};
+    if (check_state(listing.state, err) < 0 || !operator_db(op, err))
+        return -1;
+    int r = read_listing(op->db, &listing, err);
+    if (r == 0 && op->json) {
+        json_t *view = json_pack("{s:O}", "payments", listing.payments);
+        if (listing.more)
+            json_object_set_new(view, "before", json_integer(listing.last_seq));
+        operator_print(view);
+    } else if (r == 0) {
+        print_listing(&listing);
+    }
+    json_decref(listing.payments);
+    return r;
+}

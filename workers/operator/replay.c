@@ -1,0 +1,91 @@
+/* replay.c - what sending a dead letter again would do (pure) */
+#include "workers/operator/replay.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/crypto.h"
+#include "common/json.h"
+#include "queues/topology.h"
+
+const char *replay_effect_text(enum replay_effect effect)
+{
+    switch (effect) {
+    case REPLAY_BEGINS:
+        return "something is left to do";
+    case REPLAY_NOTHING:
+        return "nothing left to do";
+    case REPLAY_WAITS:
+        return "its payment is not there";
+    }
+    return "";
+}
+
+/* N of the authorization or refund that the command inside is about. */
+static int number_of(const json_t *letter)
+{
+    struct err err = {0};
+    const char *text = json_text(letter, "body", "");
+    json_auto_t *body = json_decode(text, strlen(text), &err);
+    return slot_parse(json_text(body, "slot", "")).n;
+}
+
+/* An intent of this command without a result: a redelivery resumes it (L5). */
+static bool has_open_intent(const struct payment *payment, struct uuid command)
+{
+    for (int n = 1; n <= payment->authorization_count; n++)
+        if (!payment->authorizations[n].result && uuid_equal(payment->authorizations[n].intent->cause, command))
+            return true;
+    for (int n = 1; n <= payment->refund_count; n++) {
+        const struct refund *refund = &payment->refunds[n];
+        if (refund->accepted && !refund->result && uuid_equal(refund->intent->cause, command))
+            return true;
+    }
+    return false;
+}
+
+static bool has_refund(const struct payment *payment, struct uuid command)
+{
+    for (int n = 1; n <= payment->refund_count; n++)
+        if (payment->refunds[n].intent && uuid_equal(payment->refunds[n].intent->cause, command))
+            return true;
+    return false;
+}
+
+enum replay_effect replay_effect(const json_t *letter, const struct payment *payment)
+{
+    const char *type = json_text(letter, "type", "");
+    struct uuid command = {0};
+    bool known = uuid_parse(json_text(letter, "commandId", ""), &command) == 0;
+    if (!payment->received)
+        return strcmp(type, "payment.create") == 0 ? REPLAY_BEGINS : REPLAY_WAITS;
+    if (known && has_open_intent(payment, command))
+        return REPLAY_BEGINS;
+    if (strcmp(type, "payment.refund") == 0) /* it is answered in any case: accepted or refused */
+        return known && has_refund(payment, command) ? REPLAY_NOTHING : REPLAY_BEGINS;
+    return saga_wants(payment, type, number_of(letter)) ? REPLAY_BEGINS : REPLAY_NOTHING;
+}
+
+int replay_allowed(const json_t *letter, struct err *err)
+{
+    const char *body = json_text(letter, "body", "");
+    char digest[SHA256_HEX_SIZE];
+    sha256_hex(body, strlen(body), digest);
+    if (!command_type_find(json_text(letter, "type", "")))
+        return err_set(err, ERR_INVALID,
+                       "its message cannot be read, so it would only die again; its publisher has to send a good one");
+    if (json_text(letter, "bodyEncoding", NULL))
+        return err_set(err, ERR_INVALID,
+                       "its body is no text, so it would only die again; its publisher has to send a good one");
+    if (strcmp(digest, json_text(letter, "bodySha256", digest)) != 0)
+        return err_set(err, ERR_INVALID, "its body carried a card number and was masked; it cannot be sent again");
+    return 0;
+}
+
+struct uuid replay_command(struct uuid letter, struct uuid payment, int64_t n, char ret_slot[static SLOT_SIZE])
+{
+    char id[UUID_TEXT_SIZE];
+    uuid_format(letter, id);
+    snprintf(ret_slot, SLOT_SIZE, "replay:%s:%lld", id, (long long)n);
+    return uuid_follow_up(uuid_is_nil(payment) ? letter : payment, "deadletter.replay", ret_slot);
+}

@@ -1,0 +1,48 @@
+/* policy.c - see policy.h */
+#include "workers/policy.h"
+
+#include "common/clock.h"
+
+enum { QUESTION_SHIFT_MAX = 20 };
+
+int64_t policy_back_off(int64_t base_ms, int64_t cap_ms, int attempt)
+{
+    int shift = attempt < 0 ? 0 : attempt > QUESTION_SHIFT_MAX ? QUESTION_SHIFT_MAX : attempt;
+    int64_t bound = base_ms << shift;
+    if (bound > cap_ms || bound <= 0)
+        bound = cap_ms;
+    return (int64_t)clock_random((uint64_t)bound + 1);
+}
+
+static int64_t first_failure_ms(const struct command *command, int64_t now_ms)
+{
+    const json_t *first = json_array_get(command->history, 0);
+    return json_int(first, "at", now_ms);
+}
+
+bool policy_retry(const struct config *config, const struct command *command, bool unknown_payment, int64_t now_ms, int64_t *ret_delay_ms)
+{
+    *ret_delay_ms = policy_back_off(config_int(config, "retry.base_ms"), config_int(config, "retry.cap_ms"), command->attempt);
+    if (unknown_payment)
+        return now_ms - first_failure_ms(command, now_ms) < config_int(config, "retry.unknown_payment_ms");
+    return command->attempt + 1 < config_int(config, "retry.attempts");
+}
+
+int64_t policy_question_delay(const struct config *config, int k)
+{
+    /* Half fixed, half random: a question too early is wasted, all at once would be a storm. */
+    int64_t base = config_int(config, "question.base_ms"), cap = config_int(config, "question.cap_ms");
+    int shift = k > QUESTION_SHIFT_MAX ? QUESTION_SHIFT_MAX : k;
+    int64_t bound = base << shift > cap ? cap : base << shift;
+    return bound / 2 + (int64_t)clock_random((uint64_t)(bound / 2) + 1);
+}
+
+bool policy_may_send(int64_t now_ms, int64_t send_until_ms)
+{
+    return now_ms < send_until_ms;
+}
+
+bool policy_may_conclude_absent(int64_t asked_at_ms, int64_t send_until_ms, int64_t timeout_ms, int64_t horizon_ms)
+{
+    return asked_at_ms > send_until_ms + timeout_ms + horizon_ms;
+}

@@ -1,0 +1,199 @@
+/* refund.c - the worker that gives money back
+ *
+ * `refund:N` is the plan and the answer to its command: accepted or refused, with the running total. Racing refunds race for the same N;
+ * who loses plans again with the winner's fact in sight, so that more than the capture can never be accepted (L2). A refund in doubt is
+ * never concluded absent (L6).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/money.h"
+#include "ledger/book.h"
+#include "workers/policy.h"
+#include "workers/steps.h"
+
+static int own_refund(const struct job *job)
+{
+    for (int n = 1; n <= job->payment.refund_count; n++)
+        if (job_caused(job, job->payment.refunds[n].intent))
+            return n;
+    return 0;
+}
+
+static bool is_open(const struct refund *refund)
+{
+    return refund->accepted && !refund->result && refund->doubts == 0;
+}
+
+static bool owns_payment(const struct job *job)
+{
+    return job->payment.received && strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
+}
+
+/* Why this amount cannot be refunded; NULL when it can, with its share of the commission. */
+static const char *refusal(const struct payment *payment, int64_t amount, struct refund_share *ret)
+{
+    struct err err = {0};
+    if (payment->state != SAGA_COMPLETED)
+        return "not_completed";
+    return book_refund_share(payment, amount, ret, &err) == 0 ? NULL : "exceeds_capture";
+}
+
+static json_t *refund_body(const struct job *job, const char *provider, const char *slot, int64_t amount, const struct refund_share *share,
+                           const char *refused)
+{
+    const struct provider *found = step_provider(job, provider);
+    json_t *body = intent_body(job, provider, slot, found ? repeat_window_ms(found) : 0);
+    json_object_set_new(body, "amount", json_integer(amount));
+    json_object_set_new(body, "total", json_integer(share->total));
+    json_object_set_new(body, "commission", json_integer(share->commission));
+    json_object_set_new(body, "sha256", json_string(job->command.sha256));
+    const char *reason = json_text(job->command.body, "reason", NULL);
+    if (reason)
+        json_object_set_new(body, "reason", json_string(reason));
+    if (refused)
+        json_object_set_new(body, "code", json_string(refused));
+    return body;
+}
+
+static struct new_fact *add_refund(struct job *job, int64_t amount, const struct refund_share *share, const char *refused)
+{
+    char slot[SLOT_SIZE];
+    const struct payment *payment = &job->payment;
+    snprintf(slot, sizeof slot, "refund:%d", payment->refund_count + 1);
+    const char *provider = authorization_provider(payment, payment->commit);
+    return job_fact(job, slot, NULL, refused ? "refused" : "accepted", refund_body(job, provider, slot, amount, share, refused));
+}
+
+static enum verdict plan_again(struct job *job, int n)
+{
+    const struct refund *refund = &job->payment.refunds[n];
+    if (job->command.type->is_public && strcmp(json_text(refund->intent->body, "sha256", ""), job->command.sha256) != 0)
+        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id); /* L10 */
+    return is_open(refund) ? VERDICT_CALL : VERDICT_DONE;
+}
+
+static enum verdict plan_refund(struct job *job)
+{
+    if (!owns_payment(job)) {
+        job->death = DEATH_UNKNOWN_PAYMENT;
+        return job_retry(job, "paymentId: no such payment of %s", job->command.publisher);
+    }
+    int own = own_refund(job);
+    if (own)
+        return plan_again(job, own);
+    if (job->payment.refund_count >= REFUNDS_MAX - 1)
+        return job_dead(job, DEATH_REFUSED, "the payment has %d refunds already", job->payment.refund_count);
+    int64_t left = job->payment.captured_amount - job->payment.refund_reserved;
+    int64_t amount = json_int(job->command.body, "amount", left);
+    job->target = job->payment.refund_count + 1;
+    struct refund_share share = {.total = job->payment.refund_reserved};
+    const char *refused = refusal(&job->payment, amount, &share);
+    job_guard(job, add_refund(job, amount, &share, refused));
+    return VERDICT_CALL;
+}
+
+/* The whole capture back, because activation was refused for good (L7). */
+static enum verdict plan_unwind(struct job *job)
+{
+    int own = own_refund(job);
+    if (own)
+        return plan_again(job, own);
+    if (!saga_wants(&job->payment, "payment.unwind", 1))
+        return VERDICT_DONE;
+    struct refund_share share = {0};
+    struct err err = {0};
+    if (book_refund_share(&job->payment, job->payment.captured_amount, &share, &err) != 0)
+        return job_dead(job, DEATH_BROKEN, "the whole capture cannot be refunded: %s", err.text);
+    add_refund(job, job->payment.captured_amount, &share, NULL);
+    return VERDICT_CALL;
+}
+
+static int asked_refund(const struct job *job)
+{
+    struct slot slot = slot_parse(job->command.slot);
+    if (slot.kind != SLOT_REFUND_DOUBT || slot.n < 1 || slot.n > job->payment.refund_count)
+        return 0;
+    const struct refund *refund = &job->payment.refunds[slot.n];
+    return refund->accepted && !refund->result && refund->doubts <= slot.k ? slot.n : 0;
+}
+
+static enum verdict plan_resolve(struct job *job)
+{
+    return asked_refund(job) ? VERDICT_CALL : VERDICT_DONE;
+}
+
+static enum verdict start(struct job *job, int n, int question)
+{
+    char slot[SLOT_SIZE];
+    const struct refund *refund = &job->payment.refunds[n];
+    snprintf(slot, sizeof slot, "refund:%d", n);
+    bool ask = !policy_may_send(clock_wall_ms(), json_int(refund->intent->body, "sendUntil", 0));
+    enum verdict verdict = start_provider_call(job, PROVIDER_REFUND, slot, job->payment.commit, refund->amount, ask);
+    job->target = n;
+    job->question = question;
+    return verdict;
+}
+
+static enum verdict call_refund(struct job *job)
+{
+    int own = own_refund(job);
+    if (own)
+        return is_open(&job->payment.refunds[own]) ? start(job, own, 0) : VERDICT_DONE;
+    if (job->payment.refund_count >= job->target)
+        return VERDICT_AGAIN; /* somebody else has this N */
+    return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id); /* L10 */
+}
+
+static enum verdict call_unwind(struct job *job)
+{
+    int own = own_refund(job);
+    if (own)
+        return is_open(&job->payment.refunds[own]) ? start(job, own, 0) : VERDICT_DONE;
+    return VERDICT_AGAIN;
+}
+
+static enum verdict call_resolve(struct job *job)
+{
+    int n = asked_refund(job);
+    return n ? start(job, n, slot_parse(job->command.slot).k) : VERDICT_DONE;
+}
+
+static enum verdict settle_refund(struct job *job)
+{
+    char slot[SLOT_SIZE];
+    struct new_transfer transfers[BOOK_LEGS_MAX];
+    struct err err = {0};
+    const char *provider = authorization_provider(&job->payment, job->payment.commit);
+    int n = job->target;
+    snprintf(slot, sizeof slot, "refund:%d:result", n);
+    switch (job->answer.outcome) {
+    case PROVIDER_DONE:
+        job_fact(job, slot, NULL, "refunded", answer_body(job, provider));
+        return job_books(job, transfers, book_refund(&job->payment, n, transfers, &err), &err);
+    case PROVIDER_REFUSED:
+        job_fact(job, slot, NULL, "refused", answer_body(job, provider));
+        if (job->payment.state == SAGA_UNWINDING)
+            return job_dead(job, DEATH_REFUSED, "the provider refuses the refund that undoes the payment: %s", job->answer.code);
+        return VERDICT_DONE;
+    case PROVIDER_ACTION:
+    case PROVIDER_EXPIRED:
+    case PROVIDER_ABSENT:
+    case PROVIDER_UNKNOWN:
+        break;
+    }
+    snprintf(slot, sizeof slot, "refund:%d", n);
+    add_doubt(job, slot, job->question);
+    return VERDICT_DONE;
+}
+
+static const struct step steps[] = {
+    {.command = "payment.refund", .plan = plan_refund, .call = call_refund, .settle = settle_refund},
+    {.command = "payment.unwind", .plan = plan_unwind, .call = call_unwind, .settle = settle_refund},
+    {.command = "refund.resolve", .plan = plan_resolve, .call = call_resolve, .settle = settle_refund},
+    {0},
+};
+
+const struct worker_type worker_refund = {.name = "refund", .steps = steps};

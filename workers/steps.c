@@ -1,0 +1,150 @@
+/* steps.c - see steps.h */
+#include "workers/steps.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "workers/policy.h"
+
+enum { REPEAT_WINDOW_MAX_MS = 24 * 3600 * 1000 };
+
+const char *intent_key(struct uuid payment, const char *slot, char ret[static PROVIDER_KEY_TEXT_SIZE])
+{
+    char text[UUID_TEXT_SIZE];
+    uuid_format(payment, text);
+    snprintf(ret, PROVIDER_KEY_TEXT_SIZE, "%s:%s", text, slot);
+    return ret;
+}
+
+struct provider *step_provider(const struct job *job, const char *name)
+{
+    for (size_t i = 0; i < job->around->provider_count; i++)
+        if (strcmp(provider_name(job->around->providers[i]), name) == 0)
+            return job->around->providers[i];
+    return NULL;
+}
+
+const char *authorization_provider(const struct payment *payment, int n)
+{
+    if (n < 1 || n > payment->authorization_count)
+        return "";
+    return json_text(payment->authorizations[n].intent->body, "provider", "");
+}
+
+json_t *intent_body(const struct job *job, const char *provider, const char *slot, int64_t window_ms)
+{
+    char key[PROVIDER_KEY_TEXT_SIZE];
+    return json_pack("{s:s, s:s, s:I}", "provider", provider, "key", intent_key(job->command.payment_id, slot, key), "sendUntil",
+                     (json_int_t)(clock_wall_ms() + window_ms));
+}
+
+int64_t repeat_window_ms(const struct provider *provider)
+{
+    int64_t window = provider_capabilities(provider).key_lifetime_ms / 10 * 9;
+    return window > REPEAT_WINDOW_MAX_MS ? REPEAT_WINDOW_MAX_MS : window;
+}
+
+json_t *answer_body(const struct job *job, const char *provider)
+{
+    json_t *body = json_pack("{s:s, s:s, s:s, s:s}", "provider", provider, "reference", job->answer.reference, "code", job->answer.code,
+                             "message", job->answer.message);
+    if (job->answer.evidence)
+        json_object_set(body, "evidence", job->answer.evidence);
+    if (job->answer.action)
+        json_object_set(body, "action", job->answer.action);
+    return body;
+}
+
+json_t *abort_body(const char *reason, const char *code, const char *message)
+{
+    return json_pack("{s:s, s:s, s:s}", "reason", reason, "code", code ? code : "", "message", message ? message : "");
+}
+
+bool may_conclude_absent(const struct job *job, const json_t *intent_body_of)
+{
+    const struct provider *provider = step_provider(job, json_text(intent_body_of, "provider", ""));
+    if (!provider)
+        return false;
+    const struct provider_options *options = provider_options(provider);
+    return policy_may_conclude_absent(job->asked_at_ms, json_int(intent_body_of, "sendUntil", INT64_MAX / 2), options->timeout_ms,
+                                      options->visibility_horizon_ms);
+}
+
+void add_doubt(struct job *job, const char *intent, int k)
+{
+    json_t *body = json_pack("{s:s, s:s, s:b}", "code", job->answer.code, "message", job->answer.message, "asked", job->ask ? 1 : 0);
+    if (job->answer.evidence)
+        json_object_set(body, "evidence", job->answer.evidence);
+    job_fact_f(job, NULL, "unknown", body, "%s:doubt:%d", intent, k);
+}
+
+/* The answer's JSON is the provider's; ours is a copy. */
+static void on_provider_answer(void *arg, const struct provider_answer *answer)
+{
+    struct job *job = arg;
+    job->answer = *answer;
+    json_incref(job->answer.evidence);
+    json_incref(job->answer.action);
+    job_answered(job);
+}
+
+static void cancel_provider_call(void *call)
+{
+    provider_cancel(call);
+}
+
+static enum verdict answer_unknown(struct job *job, const char *code, const char *message)
+{
+    memset(&job->answer, 0, sizeof job->answer);
+    job->answer.outcome = PROVIDER_UNKNOWN;
+    snprintf(job->answer.code, sizeof job->answer.code, "%s", code);
+    snprintf(job->answer.message, sizeof job->answer.message, "%.*s", (int)sizeof job->answer.message - 1, message);
+    job_answered(job);
+    return VERDICT_WAIT;
+}
+
+/* The reference of authorization N at its provider, as far as it is known. */
+static const char *authorization_reference(const struct authorization *authorization)
+{
+    const struct fact *known[] = {authorization->late, authorization->result, authorization->action, authorization->last_doubt};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const char *reference = known[i] ? json_text(known[i]->body, "reference", "") : "";
+        if (*reference)
+            return reference;
+    }
+    return "";
+}
+
+enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n, int64_t amount, bool ask)
+{
+    const struct authorization *authorization = &job->payment.authorizations[n];
+    const char *name = authorization_provider(&job->payment, n);
+    struct provider *provider = step_provider(job, name);
+    job->target = n;
+    job->ask = ask;
+    job->asked_at_ms = clock_wall_ms();
+    if (!provider)
+        return answer_unknown(job, "configuration", "the provider of this authorization is not configured here");
+    char key[PROVIDER_KEY_TEXT_SIZE], authorization_slot[SLOT_SIZE], authorization_key[PROVIDER_KEY_TEXT_SIZE];
+    snprintf(authorization_slot, sizeof authorization_slot, "auth:%d", n);
+    const json_t *received = job->payment.received->body;
+    struct provider_request request = {
+        .operation = operation,
+        .ask = ask,
+        .payment_id = job->command.payment_id,
+        .slot = slot,
+        .key = intent_key(job->command.payment_id, slot, key),
+        .authorization_key = intent_key(job->command.payment_id, authorization_slot, authorization_key),
+        .reference = authorization_reference(authorization),
+        .amount = amount,
+        .currency = job->payment.currency,
+        .payment_token = json_text(received, "paymentToken", ""),
+        .description = json_text(received, "description", NULL),
+    };
+    struct err err = {0};
+    job->call_cancel = cancel_provider_call;
+    job->call = provider_start(provider, &request, on_provider_answer, job, &err);
+    return job->call ? VERDICT_WAIT : answer_unknown(job, "not_sent", err.text);
+}

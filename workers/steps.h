@@ -1,0 +1,39 @@
+/* steps.h - what several steps share: intents, calls to a payment provider, bodies of facts */
+#ifndef ACQUIT_WORKERS_STEPS_H
+#define ACQUIT_WORKERS_STEPS_H
+
+#include "workers/worker.h"
+
+enum { PROVIDER_KEY_TEXT_SIZE = UUID_TEXT_SIZE + SLOT_SIZE };
+
+/* The idempotency key of an intent, derived from (payment_id, slot) alone (L5). Returns ret. */
+const char *intent_key(struct uuid payment, const char *slot, char ret[static PROVIDER_KEY_TEXT_SIZE]);
+
+/* The configured provider of that name, or NULL. */
+struct provider *step_provider(const struct job *job, const char *name);
+
+/* The name of the provider that holds authorization N, from its intent; "" when there is none. */
+const char *authorization_provider(const struct payment *payment, int n);
+
+/* {"provider","key","sendUntil"} of an intent at `slot`. `window_ms`: how long from now it may be sent. */
+json_t *intent_body(const struct job *job, const char *provider, const char *slot, int64_t window_ms);
+/* How long a capture or refund may be sent again under its key: most of the key's life, at most a day. */
+int64_t repeat_window_ms(const struct provider *provider);
+
+/* {"provider","reference","code","message","evidence"} from the job's answer. */
+json_t *answer_body(const struct job *job, const char *provider);
+
+/* {"reason","code","message"} of a `decision`=abort. */
+json_t *abort_body(const char *reason, const char *code, const char *message);
+
+/* Starts the call of `operation` for the intent at `slot` (authorization N belongs to it). `send_until_ms` 0: a question may always be sent as
+ * the effect itself (void). Sets job->ask, asked_at_ms; VERDICT_WAIT, or VERDICT_CALL replaced by an unknown answer when it could not even be built. */
+enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n, int64_t amount, bool ask);
+
+/* May the question that the job asked conclude `absent` for an intent with this body (L6)? */
+bool may_conclude_absent(const struct job *job, const json_t *intent_body);
+
+/* A fact `<intent>:doubt:K` with what is known. */
+void add_doubt(struct job *job, const char *intent, int k);
+
+#endif
