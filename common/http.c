@@ -215,6 +215,7 @@ static void finish(struct http_call *call, CURLcode code)
         answer.body = call->body ? call->body : "";
         answer.body_size = call->body_size;
         answer.retry_after_s = retry_after(call);
+        answer.replayed = strcasecmp(header(call, "Idempotent-Replayed"), "true") == 0;
         request_id(call, id);
     } else {
         answer.outcome = call->sent ? HTTP_UNKNOWN : HTTP_NOT_SENT;

@@ -54,7 +54,8 @@ void conf_consider(struct nearest *nearest, const char *key, const char *suffix)
     nearest->distance = d;
 }
 
-int conf_unknown_key(const struct loader *loader, const config_setting_t *at, const char *key, struct nearest *nearest)
+int conf_unknown_key(const struct loader *loader, const config_setting_t *at, const char *key,
+                     const struct nearest *nearest)
 {
     return conf_fail(loader, at, "unknown setting %.80s; did you mean %s?", key, nearest->key);
 }

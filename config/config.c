@@ -120,10 +120,7 @@ static int load(struct loader *loader, const config_setting_t *root)
             return -1;
     inherit(loader->config, "ledger.read_url", "ledger.url");
     inherit(loader->config, "simulated.url", "ledger.url");
-    for (int i = 0; i < LIST_COUNT; i++)
-        if (read_list(loader, root, &lists[i]) != 0)
-            return -1;
-    return check_all(loader, root);
+    return conf_read_lists(loader, root) != 0 ? -1 : check_all(loader, root);
 }
 
 static void folder_of(const char *path, char ret[static CONFIG_PATH_MAX])

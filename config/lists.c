@@ -4,6 +4,7 @@
  */
 #include "config/load.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

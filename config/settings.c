@@ -108,7 +108,7 @@ static const struct setting settings[] = {
     /* clang-format on */
 };
 enum { SETTING_COUNT = sizeof settings / sizeof settings[0] };
-static_assert(SETTING_COUNT <= CONFIG_SETTINGS_MAX, "CONFIG_SETTINGS_MAX is too small");
+static_assert(sizeof settings / sizeof settings[0] <= CONFIG_SETTINGS_MAX, "CONFIG_SETTINGS_MAX is too small");
 
 size_t config_setting_count(void)
 {

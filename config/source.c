@@ -69,6 +69,9 @@ static int widen_numbers(const struct loader *loader, const char *at, char *ret)
             if (whole == n && n > (size_t)(hex ? HEX_MAX + 2 : DECIMAL_MAX))
                 return err_set(loader->err, ERR_CONFIG, "%s:%u: this number is too large", loader->path, line);
         }
+        if (at[0] == '/' && at[1] == '*' &&
+            !strstr(at + 2, "*/")) /* libconfig would take the rest of the file for it */
+            return err_set(loader->err, ERR_CONFIG, "%s:%u: this comment does not end", loader->path, line);
         if (*at == '@')
             return err_set(loader->err, ERR_CONFIG, "%s:%u: @include is not supported", loader->path, line);
         n = n ? n : 1;

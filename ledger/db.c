@@ -621,9 +621,10 @@ static void take(struct run *run, const struct item *item, PGresult *result)
                  PQresStatus(PQresultStatus(result)));
         break;
     }
-    if (item->kind == ITEM_PREPARE)
-        free(run->db->prepared[item->prepared]); /* its name stays unused for the rest of this connection */
-    run->db->prepared[item->prepared] = NULL;
+    if (item->kind == ITEM_PREPARE) { /* its name stays unused for the rest of this connection */
+        free(run->db->prepared[item->prepared]);
+        run->db->prepared[item->prepared] = NULL;
+    }
     PQclear(result);
 }
 

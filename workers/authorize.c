@@ -229,7 +229,7 @@ static enum verdict call_own_authorization(struct job *job, int n)
         snprintf(job->answer.code, sizeof job->answer.code, "aborted_before_call");
         char slot[SLOT_SIZE];
         snprintf(slot, sizeof slot, "auth:%d", n);
-        add_doubt(job, slot, 0);
+        add_doubt(job, slot, 0, NULL);
         return VERDICT_DONE;
     }
     return send_or_ask(job, n, !may_still_send(job, n));
@@ -245,7 +245,8 @@ static enum verdict call_authorization(struct job *job)
         return call_own_authorization(job, n);
     if ((n = asked_authorization(job))) {
         job->question = slot_parse(job->command.slot).k;
-        return send_or_ask(job, n, job->payment.decision_kind != UNDECIDED || !may_still_send(job, n));
+        bool spent = is_spent(job->payment.authorizations[n].last_doubt);
+        return send_or_ask(job, n, spent || job->payment.decision_kind != UNDECIDED || !may_still_send(job, n));
     }
     if ((n = own_absent_authorization(job))) {
         job->asked_again = true;
@@ -289,7 +290,7 @@ static void doubt_authorization(struct job *job, int n)
 {
     char slot[SLOT_SIZE];
     snprintf(slot, sizeof slot, "auth:%d", n);
-    add_doubt(job, slot, job->question);
+    add_doubt(job, slot, job->question, job->payment.authorizations[n].last_doubt);
 }
 
 /* The customer's challenge stands; after an abort nobody will answer it: the provider is told to cancel. */
@@ -343,7 +344,7 @@ static enum verdict settle_authorization(struct job *job)
     case PROVIDER_ACTION:
         return challenge(job, n);
     case PROVIDER_ABSENT:
-        if (job->ask && may_conclude_absent(job, job->payment.authorizations[n].intent->body))
+        if (job->ask && may_conclude_absent(job, job->payment.authorizations[n].intent->body, job->payment.authorizations[n].last_doubt))
             return add_negative(job, n, "absent");
         break;
     case PROVIDER_UNKNOWN:
@@ -407,7 +408,8 @@ static enum verdict call_capture(struct job *job)
         return VERDICT_DONE;
     struct slot slot = slot_parse(job->command.slot);
     job->question = slot.kind == SLOT_CAPTURE_DOUBT ? slot.k : 0;
-    bool ask = !policy_may_send(clock_wall_ms(), json_int(job->payment.decision->body, "sendUntil", 0));
+    bool open = policy_may_send(clock_wall_ms(), json_int(job->payment.decision->body, "sendUntil", 0));
+    bool ask = !open || is_spent(job->payment.last_capture_doubt);
     return start_provider_call(job, PROVIDER_CAPTURE, "capture", job->payment.commit, job->payment.amount, ask);
 }
 
@@ -436,14 +438,14 @@ static enum verdict settle_capture(struct job *job)
     case PROVIDER_EXPIRED:
         return refuse_capture(job);
     case PROVIDER_ABSENT:
-        if (job->ask && may_conclude_absent(job, job->payment.decision->body))
+        if (job->ask && may_conclude_absent(job, job->payment.decision->body, job->payment.last_capture_doubt))
             return refuse_capture(job); /* authoritatively not captured, and no longer sent: it is undone by rule */
         break;
     case PROVIDER_ACTION:
     case PROVIDER_UNKNOWN:
         break;
     }
-    add_doubt(job, "capture", job->question);
+    add_doubt(job, "capture", job->question, job->payment.last_capture_doubt);
     return VERDICT_DONE;
 }
 
@@ -464,14 +466,18 @@ static enum verdict plan_void(struct job *job)
     return asks_void(job, slot_parse(job->command.slot)) ? VERDICT_CALL : VERDICT_DONE;
 }
 
-/* A void may be sent as often as one likes: it is the question, too. */
+/* A void may be sent as often as one likes: it is the question, too. Under a spent key it could never succeed, so then each question is sent
+ * under its own. */
 static enum verdict call_void(struct job *job)
 {
     struct slot slot = slot_parse(job->command.slot);
     if (!asks_void(job, slot))
         return VERDICT_DONE;
     char name[SLOT_SIZE];
-    snprintf(name, sizeof name, "void:%d", slot.n);
+    if (is_spent(job->payment.authorizations[slot.n].last_void_doubt))
+        snprintf(name, sizeof name, "%s", job->command.slot);
+    else
+        snprintf(name, sizeof name, "void:%d", slot.n);
     job->question = slot.kind == SLOT_VOID_DOUBT ? slot.k : 0;
     return start_provider_call(job, PROVIDER_VOID, name, slot.n, job->payment.amount, false);
 }
@@ -501,7 +507,7 @@ static enum verdict settle_void(struct job *job)
         break;
     }
     snprintf(slot, sizeof slot, "void:%d", job->target);
-    add_doubt(job, slot, job->question);
+    add_doubt(job, slot, job->question, job->payment.authorizations[job->target].last_void_doubt);
     return VERDICT_DONE;
 }
 

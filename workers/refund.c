@@ -130,7 +130,7 @@ static enum verdict start(struct job *job, int n, int question)
     char slot[SLOT_SIZE];
     const struct refund *refund = &job->payment.refunds[n];
     snprintf(slot, sizeof slot, "refund:%d", n);
-    bool ask = !policy_may_send(clock_wall_ms(), json_int(refund->intent->body, "sendUntil", 0));
+    bool ask = is_spent(refund->last_doubt) || !policy_may_send(clock_wall_ms(), json_int(refund->intent->body, "sendUntil", 0));
     enum verdict verdict = start_provider_call(job, PROVIDER_REFUND, slot, job->payment.commit, refund->amount, ask);
     job->target = n;
     job->question = question;
@@ -185,7 +185,7 @@ static enum verdict settle_refund(struct job *job)
         break;
     }
     snprintf(slot, sizeof slot, "refund:%d", n);
-    add_doubt(job, slot, job->question);
+    add_doubt(job, slot, job->question, job->payment.refunds[n].last_doubt);
     return VERDICT_DONE;
 }
 

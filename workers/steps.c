@@ -62,21 +62,36 @@ json_t *abort_body(const char *reason, const char *code, const char *message)
     return json_pack("{s:s, s:s, s:s}", "reason", reason, "code", code ? code : "", "message", message ? message : "");
 }
 
-bool may_conclude_absent(const struct job *job, const json_t *intent_body_of)
+static int64_t spent_at_ms(const struct fact *last_doubt)
+{
+    return last_doubt ? json_int(last_doubt->body, "spentAt", 0) : 0;
+}
+
+bool is_spent(const struct fact *last_doubt)
+{
+    return spent_at_ms(last_doubt) > 0;
+}
+
+bool may_conclude_absent(const struct job *job, const json_t *intent_body_of, const struct fact *last_doubt)
 {
     const struct provider *provider = step_provider(job, json_text(intent_body_of, "provider", ""));
     if (!provider)
         return false;
     const struct provider_options *options = provider_options(provider);
-    return policy_may_conclude_absent(job->asked_at_ms, json_int(intent_body_of, "sendUntil", INT64_MAX / 2), options->timeout_ms,
-                                      options->visibility_horizon_ms);
+    int64_t last_sent_ms = json_int(intent_body_of, "sendUntil", INT64_MAX / 2);
+    if (is_spent(last_doubt) && spent_at_ms(last_doubt) < last_sent_ms)
+        last_sent_ms = spent_at_ms(last_doubt);
+    return policy_may_conclude_absent(job->asked_at_ms, last_sent_ms, options->timeout_ms, options->visibility_horizon_ms);
 }
 
-void add_doubt(struct job *job, const char *intent, int k)
+void add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt)
 {
     json_t *body = json_pack("{s:s, s:s, s:b}", "code", job->answer.code, "message", job->answer.message, "asked", job->ask ? 1 : 0);
     if (job->answer.evidence)
         json_object_set(body, "evidence", job->answer.evidence);
+    int64_t spent_at = is_spent(last_doubt) ? spent_at_ms(last_doubt) : job->answer.spent ? clock_wall_ms() : 0;
+    if (spent_at > 0)
+        json_object_set_new(body, "spentAt", json_integer(spent_at));
     job_fact_f(job, NULL, "unknown", body, "%s:doubt:%d", intent, k);
 }
 

@@ -30,10 +30,14 @@ json_t *abort_body(const char *reason, const char *code, const char *message);
  * the effect itself (void). Sets job->ask, asked_at_ms; VERDICT_WAIT, or VERDICT_CALL replaced by an unknown answer when it could not even be built. */
 enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n, int64_t amount, bool ask);
 
-/* May the question that the job asked conclude `absent` for an intent with this body (L6)? */
-bool may_conclude_absent(const struct job *job, const json_t *intent_body);
+/* May the question that the job asked conclude `absent` for an intent with this body (L6)? Counted from when it could last be sent: the end of its window,
+ * or the moment when its key was known to be spent (ADR 9). */
+bool may_conclude_absent(const struct job *job, const json_t *intent_body, const struct fact *last_doubt);
 
-/* A fact `<intent>:doubt:K` with what is known. */
-void add_doubt(struct job *job, const char *intent, int k);
+/* Is the intent's key spent: sent again, it will never do anything? */
+bool is_spent(const struct fact *last_doubt);
+
+/* A fact `<intent>:doubt:K` with what is known; `last_doubt` is the one before it, or NULL. */
+void add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt);
 
 #endif

@@ -143,7 +143,7 @@ class Day:
             return cursor.fetchone() is not None
 
     def dead_letters(self):
-        return json.loads(self.farm.acquit("dlq", "list", "--limit", "200", "--json"))
+        return json.loads(self.farm.acquit("dlq", "list", "--limit", "200", "--json"))["deadLetters"]
 
     def letter_of(self, payment, state):
         letters = self.dead_letters()
@@ -175,14 +175,12 @@ class Day:
         while len(states) < len(self.payments):
             arguments = ["payment", "list", "--limit", "200", "--json"] + (["--before", str(before)] if before else [])
             page = json.loads(self.farm.acquit(*arguments))
-            rows = page["payments"] if isinstance(page, dict) else page
+            rows = page["payments"]
             if not rows:
                 break
             for row in rows:
                 states[row["paymentId"]] = row["status"]
-            before = page.get("nextBefore") if isinstance(page, dict) else None
-            if not before:
-                break
+            before = rows[-1]["seq"]
         with self.books.cursor() as cursor:
             cursor.execute("select payment_id::text, extract(epoch from max(at) filter (where slot !~ '^(notice|refund|replay|dead)') - min(at)) * 1000"
                            " from ledger.event where payment_id = any(%s::uuid[]) group by 1", ([payment.id for payment in self.payments],))

@@ -89,8 +89,8 @@ def scenarios():
         day.append(_plain("same key three times", door, n + 6, "completed", "pm_card_visa", again=3))
         cut = [{"at": "stripe.authorize", "fault": "close_after"}]
         day.append(_plain("answer lost after the effect", door, n + 7, "completed", "pm_card_visa", faults=cut))
-        slow = [{"at": "stripe.capture", "fault": "answer_500_before"}]
-        day.append(_plain("capture answered 500", door, n + 8, "completed", "pm_card_visa", faults=slow))
+        after = [{"at": "stripe.capture", "fault": "answer_500_after"}]
+        day.append(_plain("captured, answered 500", door, n + 8, "completed", "pm_card_visa", faults=after))
     silent = [{"at": "validator.validate", "fault": "answer_500_before", "times": -1}]
     day.append(_dual("dead-lettered, compensated", "queue", 5, "failed", reason="DEAD_LETTERED", faults=silent, dead="compensated"))
     stuck = [{"at": "token.release", "fault": "answer_500_before", "times": 3}]

@@ -165,7 +165,7 @@ class World:
             raise AssertionError(f"{len(left)} payments have not ended, e.g. {one}: {self.status(one)} {self.facts(one)}") from None
 
     def dead_letters(self, payment=None):
-        letters = json.loads(self.farm.acquit("dlq", "list", "--limit", "200", "--json"))
+        letters = json.loads(self.farm.acquit("dlq", "list", "--limit", "200", "--json"))["deadLetters"]
         return [letter for letter in letters if payment is None or letter.get("paymentId") == payment]
 
     def wait_dead_letter(self, payment, seconds=20):
@@ -220,7 +220,6 @@ class World:
                 wrong.append(f"{payment}: told {told}, booked {booked} (+{pending} held), provider {provided} (+{held} held, {captures} captures): "
                              f"{self.state(payment)} {self.facts(payment)}")
         assert not wrong, "the oracle: " + "\n".join(wrong)
-        balance = json.loads(self.farm.acquit("ledger", "balance", "--json"))
-        rows = balance["accounts"] if isinstance(balance, dict) else balance
+        rows = json.loads(self.farm.acquit("ledger", "balance", "--json"))["accounts"]
         for currency in {row["currency"] for row in rows}:
             assert sum(row["balance"] for row in rows if row["currency"] == currency) == 0, f"the trial balance of {currency}"

@@ -1,9 +1,10 @@
 /* tokens.c - the token system (docs/provider-interfaces.md)
  *
- * One reservation per payment:   (none) -> reserved -> active
- *                                  |  \        |  \
- *                                  |   refused |   expired     (refusals are final for the payment)
- *                                  +----- released <---+       (also from refused and expired; never from active)
+ * One reservation per payment:
+ *
+ *     (none)          -- reserve  --> reserved, or refused (final for the payment)
+ *     reserved        -- activate --> active, or expired if a fault declines it (final for the payment)
+ *     any but active  -- release  --> released (final; an active one stays active and says so)
  *
  * Stock: token ids beginning with `unknown` do not exist, `soldout` have none, `limited-<k>-` have k in total, all
  * others are without end. What is reserved or active is taken from the stock; release and expiry give it back. A

@@ -443,7 +443,7 @@ static void make_call(struct sim *sim, struct worker *w)
         sim->flight[sim->flight_count++] = w->call;
         return;
     }
-    bool lost = w->call.op != OP_ASK_AGAIN && spend(sim, &sim->budget.fault, 15);
+    bool lost = spend(sim, &sim->budget.fault, 15);
     if (lost && happens(sim, 50)) {
         sim_event(sim, EVENT_FAULT_BEFORE);
         return;
@@ -807,7 +807,6 @@ static void set_scene(struct sim *sim)
         b->stall = 2;
         b->look = b->duplicate = 3;
         b->dead = b->wipe = 0;
-        sim->world.odds.challenge = 0;
     }
 }
 

@@ -36,6 +36,7 @@ enum {
     X(RESUMED, "own intent resumed")                                                                                   \
     X(ASKED_AGAIN, "own absent intent asked again")                                                                    \
     X(LATE, "approval after a negative result")                                                                        \
+    X(LATE_CHALLENGE, "challenge after a negative result")                                                             \
     X(LATE_AFTER_COMMIT, "late approval voided although another is committed")                                         \
     X(FAILED_OVER, "failed over to the second route")                                                                  \
     X(FENCED, "fail-over lost together with its result")                                                               \
@@ -63,6 +64,7 @@ enum {
     X(REFUND_ABOVE, "refund refused above the capture")                                                                \
     X(REFUND_RACED, "refund lost its N and planned again")                                                             \
     X(REFUND_FAILED, "refund refused by the provider")                                                                 \
+    X(UNWIND_BEHIND_REFUSED, "unwind took a later N, behind a refused refund")                                         \
     X(UNWIND_FOR_A_PERSON, "unwind refused for good")                                                                  \
     X(NOTICE_REFUSED, "notice refused")
 enum sim_event {

@@ -47,7 +47,7 @@ static enum answer ask(struct world *w, const struct call *call, bool under_way)
         return ANSWER_UNKNOWN;
     if (*hold == HOLD_NONE && call->op == OP_ASK)
         *hold = HOLD_OVER;
-    if (*hold == HOLD_CHALLENGED) {
+    if (*hold == HOLD_CHALLENGED && call->op == OP_ASK) {
         static const enum hold ENDS[] = {HOLD_LIVE, HOLD_LIVE, HOLD_DECLINED, HOLD_CANCELLED};
         if (w->waits-- > 0)
             return ANSWER_UNKNOWN;
@@ -71,7 +71,7 @@ static enum answer cancel(struct world *w, const struct call *call)
     enum hold *hold = &w->holds[call->n];
     if (*hold == HOLD_CAPTURED)
         w->void_hit_capture = true;
-    if (*hold == HOLD_LIVE)
+    if (*hold == HOLD_LIVE || *hold == HOLD_CHALLENGED)
         *hold = HOLD_VOIDED;
     if (*hold == HOLD_EXPIRED)
         return ANSWER_EXPIRED;

@@ -221,7 +221,7 @@ static void test_syntax(void **state)
     refused(with("worker: { batch = 3; batch = 4; };"), "acquit.conf:3: ");
     refused(with("@include \"x\"\n"), "acquit.conf:3: @include is not supported");
     refused(with("log: { level = \"in"), "acquit.conf:");
-    refused(with("/* never ends"), "acquit.conf:");
+    refused(with("\n/* never ends\nworker: { };"), "acquit.conf:4: this comment does not end");
 }
 
 static void test_file_is_bounded(void **state)

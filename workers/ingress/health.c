@@ -136,6 +136,7 @@ static void note_payment(struct gateway *gateways, size_t count, const struct fa
     }
 }
 
+/* Returns how many payments were looked through, -1 on failure. */
 static int note_recent(struct ingress *ingress, struct gateway *gateways, size_t count, struct err *err)
 {
     const struct read_filter filter = {.limit = GATEWAYS_PAYMENTS};
@@ -156,7 +157,7 @@ static int note_recent(struct ingress *ingress, struct gateway *gateways, size_t
     for (int i = 0; i < found; i++)
         facts_clear(&facts[i]);
     free(facts);
-    return r;
+    return r < 0 ? -1 : found;
 }
 
 static json_t *gateway_view(struct gateway *gateway)
@@ -177,12 +178,12 @@ static json_t *gateways_view(struct ingress *ingress, struct err *err)
         const struct provider_config *provider = config_provider(ingress->config, i);
         gateways[i] = (struct gateway){.name = provider->name, .kind = provider->kind, .counts = json_object()};
     }
-    int r = note_recent(ingress, gateways, count, err);
+    int found = note_recent(ingress, gateways, count, err);
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(list, gateway_view(&gateways[i]));
-    if (r == 0)
-        return json_pack("{s:s, s:i, s:o}", "status", "ok", "payments", (int)GATEWAYS_PAYMENTS, "gateways", list);
+    if (found >= 0)
+        return json_pack("{s:s, s:i, s:o}", "status", "ok", "payments", found, "gateways", list);
     json_decref(list);
     return NULL;
 }

@@ -63,7 +63,7 @@ static int64_t preferred_wait(const char *prefer)
 int params_wait(const char *prefer, const char *wait_ms, int64_t most, int64_t *ret_ms, struct err *err)
 {
     int64_t wait = preferred_wait(prefer) * MS_PER_S;
-    if (wait_ms && params_int("wait_ms", wait_ms, 0, 0, INT64_MAX, &wait, err) < 0)
+    if (wait_ms && params_int(wait_ms, 0, 0, INT64_MAX, &wait, err) < 0)
         return -1;
     *ret_ms = wait < most ? wait : most;
     return 0;
@@ -83,14 +83,12 @@ int params_key(const char *text, char ret[static KEY_SIZE], struct err *err)
     return 0;
 }
 
-int params_int(const char *name, const char *text, int64_t fallback, int64_t least, int64_t most, int64_t *ret,
-               struct err *err)
+int params_int(const char *text, int64_t fallback, int64_t least, int64_t most, int64_t *ret, struct err *err)
 {
     int64_t value = fallback;
     const char *end = text ? read_number(text, &value) : "";
     if (!end || *end || value < least || value > most)
-        return err_set(err, ERR_INVALID, "%s must be an integer from %lld to %lld", name, (long long)least,
-                       (long long)most);
+        return err_set(err, ERR_INVALID, "must be an integer from %lld to %lld", (long long)least, (long long)most);
     *ret = value;
     return 0;
 }

@@ -26,8 +26,8 @@ int params_wait(const char *prefer, const char *wait_ms, int64_t most, int64_t *
 /* An Idempotency-Key: 1 to 128 printable ASCII characters that do not look like a card number. */
 int params_key(const char *text, char ret[static KEY_SIZE], struct err *err) MUST_CHECK;
 
-/* A decimal integer in [least, most]; absent: the fallback. `name` is for the error. */
-int params_int(const char *name, const char *text, int64_t fallback, int64_t least, int64_t most, int64_t *ret,
+/* A decimal integer in [least, most]; absent: the fallback. */
+int params_int(const char *text, int64_t fallback, int64_t least, int64_t most, int64_t *ret,
                struct err *err) MUST_CHECK;
 
 /* A W3C traceparent that may be passed on: version 00, lower-case hex, ids not all zero. */

@@ -1,6 +1,8 @@
 /* views.c - a payment as its owner sees it */
 #include "workers/ingress/views.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +11,7 @@
 #include "common/mem.h"
 #include "workers/ingress/params.h"
 
-/* Members of a fact's body that go out with it; everything else stays inside. */
+/* Members of a fact's body that go out with it, unless they are empty; everything else stays inside. */
 static const char *const shown[] = {"amount",  "currency", "flow",   "provider", "reference", "code",
                                     "message", "reason",   "total",  "held",     "url",       "merchant",
                                     "channel", "quantity", "tokens", "verdict"};
@@ -21,7 +23,7 @@ static const char *const compared[] = {"amount",        "currency",     "flow", 
 
 static void set_text(json_t *object, const char *key, const char *value)
 {
-    json_object_set_new(object, key, value ? json_string(value) : json_null());
+    json_object_set_new(object, key, value && *value ? json_string(value) : json_null());
 }
 
 static void set_time(json_t *object, const char *key, int64_t wall_ms)
@@ -49,7 +51,8 @@ static void set_refund_id(json_t *object, struct uuid command)
 static void copy(json_t *to, const json_t *from, const char *key)
 {
     json_t *value = json_object_get(from, key);
-    if (value && !json_is_null(value))
+    bool empty = json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0);
+    if (value && !empty)
         json_object_set(to, key, value);
 }
 
@@ -197,6 +200,15 @@ static void set_action(json_t *data, const struct payment *payment)
     json_object_set_new(data, "nextAction", action);
 }
 
+/* What its owner told us; the salt of the hashes is ours. */
+static json_t *view_personal(const json_t *personal)
+{
+    json_t *data = json_copy((json_t *)(uintptr_t)personal);
+    if (data)
+        json_object_del(data, "salt");
+    return data ? data : json_object();
+}
+
 json_t *view_detail(const struct facts *facts, const struct payment *payment, const json_t *personal)
 {
     json_t *data = view_summary(facts, payment);
@@ -212,8 +224,7 @@ json_t *view_detail(const struct facts *facts, const struct payment *payment, co
     json_object_set_new(data, "attempts", view_attempts(payment));
     json_object_set_new(data, "refunds", view_refunds(payment));
     set_action(data, payment);
-    if (json_object_size(personal))
-        json_object_set(data, "customer", (json_t *)personal);
+    json_object_set_new(data, "customer", view_personal(personal));
     return data;
 }
 

@@ -48,6 +48,7 @@ struct provider_answer {
     char reference[PROVIDER_REFERENCE_SIZE]; /* the provider's name for what was done: authorization, refund; "" when none */
     char code[PROVIDER_CODE_SIZE];           /* normalised, lower case: "insufficient_funds", "timeout"; "" when done */
     char message[PROVIDER_MESSAGE_SIZE];     /* for people; no personal data */
+    bool spent;                              /* unknown, and the key's answer is kept: sent again, it will never do anything (L6) */
     json_t *evidence;                        /* {"status","requestSha256","answerSha256","requestId","sentAt","answeredAt"}; borrowed */
     json_t *action;                          /* PROVIDER_ACTION: {"type","url"}; borrowed, else NULL */
 };

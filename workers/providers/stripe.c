@@ -135,6 +135,8 @@ static void on_answer(void *arg, const struct http_answer *answer)
         located = stripe_decode_search(&call->request, answer->status, answer->body, answer->body_size, state->located, &call->answer);
     else
         stripe_decode(&call->request, state->amount, answer->status, answer->body, answer->body_size, &call->answer);
+    /* Stripe keeps the first answer under a key, errors of its own included: a repeat of one says that the request is over. */
+    call->answer.spent = !located && call->answer.outcome == PROVIDER_UNKNOWN && answer->status >= 500 && answer->replayed && !call->request.ask;
     if (located) {
         go_on(call);
         return;

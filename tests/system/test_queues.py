@@ -1,0 +1,300 @@
+"""test_queues.py - queues/ against a broker of its own, which is closed, frozen, killed and put into alarm
+
+broker_probe.c holds the connections and judges what it sees; here stands what is done to the broker meanwhile. It has its
+own broker under $ACQUIT_TEST_DIR/queues, because the farm of the other tests would not survive this.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "farm"))
+
+from services import Services, send_signal, start_time  # noqa: E402  (found through the line above)
+
+CASE_SECONDS = 120
+WORK_QUEUES = ["authorize", "pop-validate", "token-activate", "refund", "notify", "compensate"]
+
+
+class Broker(Services):
+    """A broker without a database."""
+
+    def _start_postgres(self):
+        pass
+
+    @property
+    def environment(self):
+        mgmt = self.mgmt_url.replace("//", f"//{self.amqp_user}:{self.amqp_password}@")
+        return dict(os.environ, ACQUIT_AMQP_URL=self.amqp_url, ACQUIT_MGMT_URL=mgmt)
+
+    def probe(self, *arguments, **more):
+        """The probe's exit code and what it said on standard output."""
+        program = os.path.join(ROOT, os.environ.get("ACQUIT_TEST_BUILD", "build"), "system", "broker_probe")
+        done = subprocess.run([program, *arguments], env=self.environment | more, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              text=True, timeout=CASE_SECONDS, check=False)
+        return done.returncode, done.stdout
+
+    def case(self, name, **helps):
+        """Runs a case; `helps` are what it may ask for, by the words of its line."""
+        program = os.path.join(ROOT, os.environ.get("ACQUIT_TEST_BUILD", "build"), "system", "broker_probe")
+        with subprocess.Popen([program, name], env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
+            said = []
+            for line in probe.stdout:
+                said.append(line.rstrip())
+                print(line, end="")
+                if help_ := helps.get(line.strip().replace(" ", "_")):
+                    help_()
+                    probe.stdin.write("done\n")
+                    probe.stdin.flush()
+            assert probe.wait(CASE_SECONDS) == 0, said
+        assert said[-1] == "ok"
+
+    def check(self):
+        code, said = self.probe("check")
+        assert code == 0, said
+        return json.loads(said)
+
+    def until(self, differences, seconds=15):
+        """Waits for what the broker lists late (policies of queues); returns the last answer."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = self.check()
+            if differences(found) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def broker():
+    directory = os.environ.get("ACQUIT_TEST_DIR", os.path.join(ROOT, "var", "test"))
+    one = Broker(os.path.join(directory, "queues"))
+    one.start()
+    code, said = one.probe("apply")
+    assert code == 0, said
+    yield one
+    one.stop()
+
+
+# -- the topology -------------------------------------------------------------------------------------------------------
+
+def test_topology_can_be_applied_again_and_is_what_the_check_expects(broker):
+    assert broker.probe("apply") == (0, "")
+    assert broker.check() == []
+
+
+def test_topology_of_other_arguments_is_a_conflict_that_names_the_queue(broker):
+    broker.mgmt("DELETE", "/api/queues/acquit/acquit.dead.refund")
+    broker.mgmt("PUT", "/api/queues/acquit/acquit.dead.refund", {"durable": True, "arguments": {"x-queue-type": "classic"}})
+    code, said = broker.probe("apply")
+    assert code == 1 and said.startswith("conflict: queue acquit.dead.refund exists with other arguments"), said
+    found = {(d["object"], d["field"]) for d in broker.check()}
+    assert {("queue acquit.dead.refund", "queue-type"), ("queue acquit.dead.refund", "overflow")} <= found
+    broker.mgmt("DELETE", "/api/queues/acquit/acquit.dead.refund")
+    missing = broker.check()
+    assert [d["field"] for d in missing] == ["exists", "acquit.dlx -> queue acquit.dead.refund with key 'acquit.refund'"]
+    assert all("topology apply" in d["remedy"] for d in missing)
+    assert broker.probe("apply") == (0, "")
+    assert broker.check() == []
+
+
+@pytest.mark.parametrize("kind", ["policies", "operator-policies"])
+def test_check_sees_a_policy_that_downgrades_dead_lettering(broker, kind):
+    definition = {"expires": 3600000} if kind == "operator-policies" else {"overflow": "drop-head", "delivery-limit": 3}
+    broker.mgmt("PUT", f"/api/{kind}/acquit/stray", {"pattern": "^acquit\\.auth", "apply-to": "queues", "definition": definition})
+    found = broker.until(lambda d: {x["field"] for x in d} == set(definition))
+    assert {(d["object"], d["field"], d["found"]) for d in found} == {("queue acquit.authorize", k, v) for k, v in definition.items()}
+    assert all("policy 'stray'" in d["remedy"] for d in found), found
+    broker.mgmt("DELETE", f"/api/{kind}/acquit/stray")
+    assert broker.until(lambda d: not d) == []
+
+
+def test_check_leaves_a_policy_alone_that_changes_nothing(broker):
+    broker.mgmt("PUT", "/api/policies/acquit/same", {"pattern": "^acquit\\.", "apply-to": "queues",
+                                                     "definition": {"overflow": "reject-publish", "delivery-limit": 50}})
+    # only work queues have a limit of their own, which is the smaller one
+    found = broker.until(lambda d: len(d) == 14)
+    assert {d["field"] for d in found} == {"delivery-limit"}
+    assert not {d["object"] for d in found} & {f"queue acquit.{name}" for name in WORK_QUEUES}
+    broker.mgmt("DELETE", "/api/policies/acquit/same")
+    assert broker.until(lambda d: not d) == []
+
+
+def test_check_sees_missing_and_further_bindings(broker):
+    bindings = "/api/bindings/acquit/e/acquit.cmd/q/acquit.refund"
+    broker.mgmt("DELETE", f"{bindings}/payment.refund")
+    broker.mgmt("POST", "/api/bindings/acquit/e/acquit.dlx/q/acquit.dead.notify", {"routing_key": "acquit.authorize"})
+    broker.mgmt("POST", "/api/bindings/acquit/e/acquit.in/e/acquit.cmd", {"routing_key": "token.#"})
+    broker.mgmt("PUT", "/api/queues/acquit/tap", {"durable": True})
+    broker.mgmt("POST", "/api/bindings/acquit/e/acquit.evt/q/tap", {"routing_key": "#"})     # events are for anybody
+    broker.mgmt("POST", "/api/bindings/acquit/e/acquit.cmd/q/tap", {"routing_key": "#"})
+    assert {d["field"]: d["found"] for d in broker.check()} == {
+        "acquit.cmd -> queue acquit.refund with key 'payment.refund'": False,
+        "acquit.dlx -> queue acquit.dead.notify with key 'acquit.authorize'": True,
+        "acquit.in -> exchange acquit.cmd with key 'token.#'": True,
+        "acquit.cmd -> queue tap with key '#'": True,
+    }
+    broker.mgmt("DELETE", "/api/queues/acquit/tap")
+    broker.mgmt("DELETE", "/api/bindings/acquit/e/acquit.dlx/q/acquit.dead.notify/acquit.authorize")
+    broker.mgmt("DELETE", "/api/bindings/acquit/e/acquit.in/e/acquit.cmd/" + urllib.parse.quote("token.#", safe=""))
+    assert broker.probe("apply") == (0, "")
+    assert broker.check() == []
+
+
+def test_check_sees_an_exchange_without_its_alternate(broker):
+    broker.mgmt("DELETE", "/api/exchanges/acquit/acquit.in")
+    broker.mgmt("PUT", "/api/exchanges/acquit/acquit.in", {"type": "topic", "durable": True})
+    assert ("exchange acquit.in", "alternate-exchange") in {(d["object"], d["field"]) for d in broker.check()}
+    code, said = broker.probe("apply")
+    assert code == 1 and "exchange acquit.in exists with other arguments" in said
+    broker.mgmt("DELETE", "/api/exchanges/acquit/acquit.in")
+    assert broker.probe("apply") == (0, "")
+    assert broker.check() == []
+
+
+def test_what_cannot_be_reached_or_is_refused_says_so_without_the_password(broker):
+    code, said = broker.probe("check", ACQUIT_MGMT_URL="http://u:secret@127.0.0.1:9")
+    assert code == 1 and said.startswith("try again: management API") and "secret" not in said
+    code, said = broker.probe("check", ACQUIT_MGMT_URL=broker.environment["ACQUIT_MGMT_URL"].replace(broker.amqp_password, "secret"))
+    assert code == 1 and said.startswith("denied: management API") and "secret" not in said
+    code, said = broker.probe("apply", ACQUIT_AMQP_URL=broker.amqp_url.replace(broker.amqp_password, "secret"))
+    assert code == 1 and said.startswith("denied: broker 127.0.0.1") and "ACCESS_REFUSED" in said and "secret" not in said
+    code, said = broker.probe("apply", ACQUIT_AMQP_URL=broker.amqp_url + "_other")
+    assert code == 1 and said.startswith("denied: broker 127.0.0.1") and "acquit_other" in said
+    code, said = broker.probe("apply", ACQUIT_AMQP_URL="amqp://u:secret@127.0.0.1:9")
+    assert code == 1 and "Connection refused" in said and "secret" not in said
+
+
+# -- users --------------------------------------------------------------------------------------------------------------
+
+def may(broker, user, exchange, key, **properties):
+    """Does the broker take this message from this user?"""
+    import pika
+    url = f"amqp://{user}:pw@127.0.0.1:{broker.amqp_port}/acquit"
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    try:
+        channel.basic_publish(exchange, key, b"{}", pika.BasicProperties(**properties))
+        return True
+    except pika.exceptions.ChannelClosedByBroker as error:
+        assert error.reply_code in (403, 406), error
+        return False
+    finally:
+        connection.close()
+
+
+def may_read(broker, user, queue):
+    import pika
+    connection = pika.BlockingConnection(pika.URLParameters(f"amqp://{user}:pw@127.0.0.1:{broker.amqp_port}/acquit"))
+    channel = connection.channel()
+    try:
+        channel.basic_get(queue)
+        return True
+    except pika.exceptions.ChannelClosedByBroker as error:
+        assert error.reply_code == 403, error
+        return False
+    finally:
+        connection.close()
+
+
+def test_users_may_do_what_their_role_says_and_nothing_else(broker):
+    users = ["acquit-worker:worker:pw", "acquit-ingress:ingress:pw", "acquit-keeper:keeper:pw", "acquit-operator:operator:pw",
+             "shop.1:app:pw", "shopx1:app:pw"]
+    assert broker.probe("users", *users) == (0, "")
+    assert broker.probe("users", *(u.replace(":pw", ":") for u in users)) == (0, "")    # again, and each keeps his password
+    for app in ("shop.1", "shopx1"):
+        broker.mgmt("PUT", f"/api/queues/acquit/app.{app}.replies", {"durable": True})
+    public, internal = ["payment.create", "payment.cancel", "payment.refund"], ["token.activate", "payment.create.x", "payment"]
+    for app in ("shop.1", "acquit-ingress"):
+        assert all(may(broker, app, "acquit.in", key) for key in public)
+        assert not any(may(broker, app, "acquit.in", key) for key in internal)
+        assert not any(may(broker, app, exchange, "payment.create") for exchange in ("acquit.cmd", "acquit.dlx", "acquit.wait.1s", ""))
+        assert not may_read(broker, app, "acquit.authorize")
+    assert may(broker, "shop.1", "acquit.in", "payment.create", user_id="shop.1")
+    assert not may(broker, "shop.1", "acquit.in", "payment.create", user_id="shopx1")       # forged
+    assert may(broker, "acquit-ingress", "acquit.in", "payment.create", user_id="shop.1")   # impersonator
+    assert may_read(broker, "shop.1", "app.shop.1.replies") and not may_read(broker, "shop.1", "app.shopx1.replies")
+    for exchange in ("acquit.cmd", "acquit.evt", "acquit.dlx", "acquit.wait.200ms"):
+        assert may(broker, "acquit-worker", exchange, "payment.create")
+    assert not may(broker, "acquit-worker", "acquit.in", "payment.create")
+    assert all(may_read(broker, "acquit-worker", queue) for queue in ("acquit.authorize", "acquit.dead.refund", "acquit.unroutable"))
+    for user in ("acquit-keeper", "acquit-operator"):
+        assert may(broker, user, "acquit.cmd", "payment.look")
+        assert not any(may(broker, user, exchange, "x") for exchange in ("acquit.in", "acquit.dlx", "acquit.evt"))
+        assert not may_read(broker, user, "acquit.authorize")
+    for app in ("shop.1", "shopx1"):
+        broker.mgmt("DELETE", f"/api/queues/acquit/app.{app}.replies")
+    for queue in [f"acquit.{name}" for name in WORK_QUEUES] + ["acquit.unroutable"]:
+        broker.mgmt("DELETE", f"/api/queues/acquit/{queue}/contents")
+
+
+def test_a_user_without_a_password_must_exist(broker):
+    code, said = broker.probe("users", "nobody:worker:")
+    assert code == 1 and said.startswith("not found: broker user nobody"), said
+    code, said = broker.probe("users", "a|b:app:pw")
+    assert code == 1 and said.startswith("invalid input"), said
+
+
+def test_a_vhost_that_is_missing_is_made(broker):
+    broker.mgmt("DELETE", "/api/vhosts/acquit")
+    code, said = broker.probe("check")
+    assert code == 1 and said.startswith("not found"), said
+    assert broker.probe("users", "acquit-worker:worker:pw") == (0, "")
+    broker.mgmt("PUT", f"/api/permissions/acquit/{broker.amqp_user}", {"configure": ".*", "write": ".*", "read": ".*"})
+    assert broker.probe("apply") == (0, "")
+    assert broker.check() == []
+
+
+# -- publishing and consuming -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", ["publish", "acks", "requeue", "returned", "wait", "large", "pause", "refused", "speed"])
+def test_case(broker, name):
+    broker.case(name)
+
+
+def test_connections_that_an_operator_closes_come_back(broker):
+    def close():
+        names = []
+        deadline = time.monotonic() + 15
+        while len(names) < 2 and time.monotonic() < deadline:   # the API lists connections late
+            names = [c["name"] for c in broker.mgmt("GET", "/api/connections")
+                     if c.get("client_properties", {}).get("connection_name", "").startswith("broker_probe")]
+            time.sleep(0.1)
+        assert len(names) == 2
+        for name in names:
+            broker.mgmt("DELETE", "/api/connections/" + urllib.parse.quote(name, safe=""))
+    broker.case("kill", close_connections=close)
+
+
+def test_what_a_killed_broker_confirmed_is_there_when_it_is_back(broker):
+    broker.case("crash", kill_broker=broker.kill_broker, start_broker=broker.start_broker)
+
+
+def test_a_frozen_broker_holds_up_nobody(broker):
+    pid = broker.broker_pid
+    started = start_time(pid)
+    try:
+        broker.case("freeze", freeze_broker=lambda: send_signal(pid, started, signal.SIGSTOP),
+                    thaw_broker=lambda: send_signal(pid, started, signal.SIGCONT))
+    finally:
+        send_signal(pid, started, signal.SIGCONT)
+
+
+def test_a_memory_alarm_blocks_publishers_only(broker):
+    def level(value):
+        return lambda: broker.rabbitmqctl("set_vm_memory_high_watermark", *value)
+    try:
+        broker.case("alarm", raise_alarm=level(["0.0000001"]), clear_alarm=level(["absolute", "1GB"]))
+    finally:
+        level(["absolute", "1GB"])()
+
+
+def test_a_deleted_queue_is_noticed(broker):
+    broker.case("deleted", delete_queue=lambda: broker.mgmt("DELETE", "/api/queues/acquit/acquit.notify"))
