@@ -221,8 +221,9 @@ static int connect_socket(struct wire *wire, const struct amqp_url *url, const s
         return err_set(err, ERR_INTERNAL, "no socket");
     }
     struct timeval left = time_left(wire);
-    errno = 0;
     int status = amqp_socket_open_noblock(socket, url->host, url->port, &left);
+    if (status == AMQP_STATUS_SOCKET_ERROR) /* which one the library keeps to itself */
+        return err_set(err, ERR_AGAIN, "cannot connect; does the broker listen there?");
     if (status != AMQP_STATUS_OK)
         return status_error(status, err);
     tune_socket(wire, options->heartbeat_s);

@@ -61,7 +61,7 @@ static void read_own_headers(struct dead *dead, const json_t *headers)
 {
     dead->death = death_parse(json_text(headers, HEADER_REASON, ""));
     copy_text(dead->queue, sizeof dead->queue, json_text(headers, HEADER_QUEUE, ""));
-    copy_text(dead->routing_key, sizeof dead->routing_key, json_text(headers, "x-acquit-routing-key", ""));
+    copy_text(dead->routing_key, sizeof dead->routing_key, json_text(headers, HEADER_ROUTING_KEY, ""));
 }
 
 /* Dead-lettered by the broker (delivery limit): the newest entry of x-death says where from. */
@@ -95,14 +95,11 @@ static void read_headers(struct job *job, struct dead *dead)
     dead->own_queue = strcmp(job->delivery->queue, "acquit.dead.compensate") == 0;
 }
 
-/* The command inside, read as its worker would have read it: under its own routing key. */
+/* The command inside, read as its worker would have read it. */
 static void read_command(struct job *job, struct dead *dead)
 {
     struct err err = {0};
-    char *carried = job->delivery->message.routing_key;
-    job->delivery->message.routing_key = dead->routing_key;
     bool readable = command_decode(job->delivery, job->around->internal_users, true, &job->command, &err) == 0;
-    job->delivery->message.routing_key = carried;
     copy_text(dead->type, sizeof dead->type, job->command.type ? job->command.type->name : "");
     copy_text(dead->publisher, sizeof dead->publisher, job->command.publisher);
     copy_text(dead->message_id, sizeof dead->message_id, job->delivery->message.message_id);
@@ -202,7 +199,7 @@ static bool goes_to_arbiter(const struct job *job, const struct dead *dead)
 static void add_archive(struct job *job, const struct dead *dead)
 {
     const json_t *headers = job->delivery->message.headers;
-    const json_t *original = published_by_us(job) ? json_object_get(headers, "x-acquit-properties") : NULL;
+    const json_t *original = published_by_us(job) ? json_object_get(headers, HEADER_PROPERTIES) : NULL;
     struct new_dead_letter *row = &job->new_dead_letter;
     memset(row, 0, sizeof *row);
     row->id = job->command.id;
@@ -364,9 +361,7 @@ static enum verdict plan_replay(struct job *job)
 /* A clean message with the same command id: whatever is done already stays done. */
 static void publish_replay(struct job *job, const json_t *letter)
 {
-    char which[SLOT_SIZE];
     const char *type = json_text(letter, "type", ""), *body = json_text(letter, "body", ""), *id = json_text(letter, "messageId", "");
-    snprintf(which, sizeof which, "%s:%d", json_text(letter, "id", ""), (int)json_int(job->command.body, "n", 1));
     struct message message = {
         .exchange = strdup(EXCHANGE_COMMANDS),
         .routing_key = strdup(type),
@@ -374,7 +369,8 @@ static void publish_replay(struct job *job, const json_t *letter)
         .content_type = strdup("application/json"),
         .message_id = strdup(id),
         .user_id = strdup(job->around->user),
-        .headers = json_pack("{s:s, s:s}", HEADER_PUBLISHER, json_text(letter, "publisher", ""), HEADER_REPLAY, which),
+        .headers = json_pack("{s:s, s:s, s:I}", HEADER_PUBLISHER, json_text(letter, "publisher", ""), HEADER_REPLAY, json_text(letter, "id", ""),
+                             HEADER_REPLAY_NUMBER, (json_int_t)json_int(job->command.body, "n", 1)),
         .body = strdup(body),
         .body_size = strlen(body),
     };

@@ -350,11 +350,11 @@ static void copy_message(const struct job *job, struct message *ret)
     ret->body[original->body_size] = '\0';
     ret->body_size = original->body_size;
     ret->headers = json_object();
-    const char *kept[] = {"traceparent", HEADER_REPLAY};
+    const char *kept[] = {"traceparent", HEADER_REPLAY, HEADER_REPLAY_NUMBER};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-        const char *text = json_text(original->headers, kept[i], NULL);
-        if (text)
-            json_object_set_new(ret->headers, kept[i], json_string(text));
+        json_t *value = json_object_get(original->headers, kept[i]);
+        if (json_is_string(value) || json_is_integer(value))
+            json_object_set(ret->headers, kept[i], value);
     }
     if (job->command.publisher[0])
         json_object_set_new(ret->headers, HEADER_PUBLISHER, json_string(job->command.publisher));
@@ -376,8 +376,9 @@ void job_publish_retry(struct job *job, int64_t delay_ms)
 static struct uuid dead_letter_id(const struct job *job)
 {
     char which[128];
-    const char *replay = json_text(job->delivery->message.headers, HEADER_REPLAY, "");
-    snprintf(which, sizeof which, "%.60s %d %s", replay, job->command.attempt, job->delivery->queue);
+    const json_t *headers = job->delivery->message.headers;
+    snprintf(which, sizeof which, "%.36s:%d %d %s", json_text(headers, HEADER_REPLAY, ""), (int)json_int(headers, HEADER_REPLAY_NUMBER, 0),
+             job->command.attempt, job->delivery->queue);
     struct uuid id = job->command.id;
     if (uuid_is_nil(id)) {
         char digest[65];
@@ -401,10 +402,10 @@ void job_publish_dead(struct job *job)
     json_object_set_new(message.headers, HEADER_QUEUE, json_string(job->delivery->queue));
     json_object_set_new(message.headers, HEADER_DEAD_LETTER, json_string(id));
     json_object_set_new(message.headers, HEADER_REASON, json_string(death_text(job->death)));
-    json_object_set_new(message.headers, "x-acquit-routing-key", json_string(job->delivery->message.routing_key ? job->delivery->message.routing_key : ""));
+    json_object_set_new(message.headers, HEADER_ROUTING_KEY, json_string(job->delivery->message.routing_key ? job->delivery->message.routing_key : ""));
     json_object_set_new(message.headers, HEADER_ATTEMPT, json_integer(job->command.attempt + 1));
     json_object_set_new(message.headers, HEADER_HISTORY, history_with(job, job->reason));
-    json_object_set_new(message.headers, "x-acquit-properties", message_properties(&job->delivery->message));
+    json_object_set_new(message.headers, HEADER_PROPERTIES, message_properties(&job->delivery->message));
     job_publish(job, &message);
     message_clear(&message);
 }

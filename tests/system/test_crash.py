@@ -55,17 +55,16 @@ def test_others_killed(world, name, point):
     assert len(refunds) == (1 if name == "refund-1" else 0)
 
 
-@pytest.mark.parametrize("fault", ["close_before", "close_after", "answer_500_before", "answer_500_after", "garbage"])
+@pytest.mark.parametrize("fault", ["close_before", "close_after", "answer_500_after", "garbage"])
 @pytest.mark.parametrize("at", ["stripe.authorize", "stripe.capture", "stripe.cancel", "stripe.refund"])
 def test_unknown_answers_are_resolved_with_the_same_provider(world, at, fault):
     """L6: unknown is not failure; the provider is asked, the key stays the same."""
     key = world.key()
-    payment = world.expect(key, "shop")
-    world.fault(payment, at, fault)
+    publisher = "tickets" if at == "stripe.cancel" else "shop"
+    payment = world.expect(key, publisher)
+    # Twice: libcurl repeats a request by itself when a kept connection is closed before the first byte of an answer.
+    world.fault(payment, at, fault, times=2 if fault.startswith("close") else 1)
     if at == "stripe.cancel":
-        world.created.pop(payment)
-        payment = world.expect(key, "tickets")
-        world.fault(payment, at, fault)
         for n in (1, 2):
             world.fault(payment, "validator.validate", "decline", validator=n)
             world.fault(payment, "validator.validate", "delay", delayMs=300, validator=n)
@@ -78,6 +77,32 @@ def test_unknown_answers_are_resolved_with_the_same_provider(world, at, fault):
         world.publish([("payment.refund", world.key(), {"paymentId": payment})])
         world.wait_state(payment, "refunded", seconds=40)
     one_key_per_operation(world, payment)
+
+
+@pytest.mark.parametrize("at,end", [("stripe.authorize", "failed"), ("stripe.capture", "failed"), ("stripe.cancel", "failed")])
+def test_a_kept_500_spends_the_key_and_ends_without_a_charge(world, at, end):
+    """Stripe repeats a 500 under its key for a day: the intent is only asked about from then on, and found absent (ADR 9)."""
+    key = world.key()
+    publisher = "tickets" if at == "stripe.cancel" else "shop"
+    payment = world.expect(key, publisher)
+    world.fault(payment, at, "answer_500_before")
+    if at == "stripe.cancel":
+        for n in (1, 2):
+            world.fault(payment, "validator.validate", "decline", validator=n)
+            world.fault(payment, "validator.validate", "delay", delayMs=300, validator=n)
+    world.pay(world.dual() if at == "stripe.cancel" else world.plain(), publisher, key)
+    world.wait_state(payment, end, seconds=40)
+    assert world.ledger_net(payment) == (0, 0)
+
+
+def test_a_refund_in_doubt_is_never_concluded_absent(world):
+    """L6: under a spent key it stays in doubt, for a person; the payment is told as paid, which it is."""
+    payment = world.pay(world.plain(640))
+    world.wait_state(payment, "completed")
+    world.fault(payment, "stripe.refund", "answer_500_before")
+    world.publish([("payment.refund", world.key(), {"paymentId": payment})])
+    world.wait_fact(payment, "refund:1:doubt:4", seconds=40)
+    assert "refund:1:result" not in world.facts(payment) and world.state(payment) == "completed"
 
 
 def test_a_stalled_provider_delays_nobody_else(world):

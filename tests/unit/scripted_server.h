@@ -50,14 +50,14 @@ struct scripted_server {
     size_t connection_count;
 };
 
-static void script_fail(const char *why, const char *request)
+static inline void script_fail(const char *why, const char *request)
 {
     fprintf(stderr, "scripted server: %s: %.200s\n", why, request);
     abort();
 }
 
 /* Replies are tried in the order they were added. */
-static void script_add(struct scripted_server *server, struct script_reply reply)
+static inline void script_add(struct scripted_server *server, struct script_reply reply)
 {
     if (server->reply_count == SCRIPT_REPLIES_MAX)
         script_fail("too many replies", reply.to);
@@ -66,7 +66,7 @@ static void script_add(struct scripted_server *server, struct script_reply reply
     server->replies[server->reply_count++] = reply;
 }
 
-static void script_hang_up(struct script_connection *connection)
+static inline void script_hang_up(struct script_connection *connection)
 {
     loop_source_free(connection->source);
     connection->source = NULL;
@@ -76,7 +76,7 @@ static void script_hang_up(struct script_connection *connection)
 }
 
 /* Forgets what was said and asked, and hangs up on who is still there. */
-static void script_clear(struct scripted_server *server)
+static inline void script_clear(struct scripted_server *server)
 {
     for (size_t i = 0; i < server->connection_count; i++) {
         script_hang_up(server->connections[i]);
@@ -88,7 +88,7 @@ static void script_clear(struct scripted_server *server)
     server->connection_count = server->request_count = server->reply_count = 0;
 }
 
-static struct script_reply script_find(struct scripted_server *server, const char *request)
+static inline struct script_reply script_find(struct scripted_server *server, const char *request)
 {
     char line[1024];
     snprintf(line, sizeof line, "%.*s", (int)strcspn(request, "\r"), request);
@@ -103,7 +103,7 @@ static struct script_reply script_find(struct scripted_server *server, const cha
     abort();
 }
 
-static void script_serve(struct script_connection *connection)
+static inline void script_serve(struct script_connection *connection)
 {
     struct scripted_server *server = connection->server;
     if (server->request_count == SCRIPT_REQUESTS_MAX)
@@ -125,14 +125,14 @@ static void script_serve(struct script_connection *connection)
     script_hang_up(connection);
 }
 
-static bool script_is_whole(const char *text, size_t size)
+static inline bool script_is_whole(const char *text, size_t size)
 {
     const char *end = strstr(text, "\r\n\r\n"), *length = strcasestr(text, "\r\nContent-Length: ");
     size_t body = length && end && length < end ? (size_t)atoi(length + 18) : 0;
     return end && size >= (size_t)(end - text) + 4 + body;
 }
 
-static void script_on_read(void *arg, int events)
+static inline void script_on_read(void *arg, int events)
 {
     (void)events;
     struct script_connection *connection = arg;
@@ -147,7 +147,7 @@ static void script_on_read(void *arg, int events)
         script_serve(connection);
 }
 
-static void script_on_accept(void *arg, int events)
+static inline void script_on_accept(void *arg, int events)
 {
     (void)events;
     struct scripted_server *server = arg;
@@ -162,7 +162,7 @@ static void script_on_accept(void *arg, int events)
     server->connections[server->connection_count++] = connection;
 }
 
-static void script_open(struct scripted_server *server, struct loop *loop)
+static inline void script_open(struct scripted_server *server, struct loop *loop)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
@@ -174,7 +174,7 @@ static void script_open(struct scripted_server *server, struct loop *loop)
     server->source = loop_io(loop, server->fd, LOOP_READ, script_on_accept, server);
 }
 
-static void script_close(struct scripted_server *server)
+static inline void script_close(struct scripted_server *server)
 {
     script_clear(server);
     loop_source_free(server->source);
@@ -182,7 +182,7 @@ static void script_close(struct scripted_server *server)
 }
 
 /* Turns the loop until *condition, at most ten seconds. */
-static bool script_wait(struct loop *loop, const bool *condition)
+static inline bool script_wait(struct loop *loop, const bool *condition)
 {
     for (int64_t until = clock_monotonic_ms() + 10000; !*condition && clock_monotonic_ms() < until;)
         if (loop_turn(loop, 50) != 0)
