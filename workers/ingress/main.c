@@ -20,8 +20,9 @@
 enum {
     DRAIN_MS = 10 * 1000,  /* requests that wait are answered by then, the latest */
     DRAIN_GRACE_MS = 1000, /* for the last bytes */
-    DRAIN_LOOK_MS = 50,
+    LOOK_MS = 50,
     LEDGER_TIMEOUT_MAX_MS = 2000, /* one query; the loop stands still meanwhile */
+    BROKER_WAIT_MS = 3000,        /* before we say that we are ready: the first request should find the broker */
     IDLE_S = 60,                  /* a connection that is silent so long is closed */
 };
 
@@ -66,7 +67,7 @@ static void on_drain(void *arg)
         process->hurried = true;
         submissions_hurry(ingress->submissions);
     }
-    loop_timer_set(process->drain_timer, DRAIN_LOOK_MS);
+    loop_timer_set(process->drain_timer, LOOK_MS);
 }
 
 static void on_signal(void *arg, int signo)
@@ -147,6 +148,15 @@ static int open_metrics(struct process *process, struct err *err)
     return process->exposition ? 0 : -1;
 }
 
+/* A broker that is away is no reason not to start. */
+static void await_broker(struct ingress *ingress)
+{
+    int64_t until_ms = clock_monotonic_ms() + BROKER_WAIT_MS;
+    while (!publisher_ready(ingress->publisher) && clock_monotonic_ms() < until_ms)
+        if (loop_turn(ingress->loop, LOOK_MS) < 0)
+            return;
+}
+
 static int open_all(struct process *process, struct err *err)
 {
     struct ingress *ingress = &process->ingress;
@@ -158,6 +168,7 @@ static int open_all(struct process *process, struct err *err)
         return -1;
     ingress->recent = recent_new();
     ingress->submissions = submissions_new(ingress);
+    await_broker(ingress);
     return open_server(ingress, err) < 0 || open_metrics(process, err) < 0 ? -1 : 0;
 }
 
