@@ -53,10 +53,11 @@ enum sending { SENDING_METHOD, SENDING_HEADER, SENDING_BODY };
 
 struct wire {
     amqp_connection_state_t state;
-    int64_t deadline_ms;   /* of set-up calls; monotonic */
-    size_t body_frame_max; /* bytes of body in one frame of ours */
-    size_t send_limit;     /* bytes we let wait in the send buffer */
-    size_t room;           /* of these, known to be free */
+    int64_t deadline_ms;      /* of set-up calls; monotonic */
+    size_t body_frame_max;    /* bytes of body in one frame of ours */
+    size_t send_limit;        /* bytes we let wait in the send buffer */
+    size_t room;              /* of these, known to be free */
+    unsigned user_timeout_ms; /* TCP_USER_TIMEOUT */
     bool lost;
     /* A delivery or return that is coming in. */
     enum reading reading;
@@ -193,21 +194,27 @@ static int tls_socket(struct wire *wire, const struct amqp_url *url, amqp_socket
     return 0;
 }
 
-/* Frozen peers are noticed by the kernel as well, for data we sent; and the send buffer gets a fixed size, so that wire_room() can rely on it. */
+/* The kernel too gives up a peer that takes none of our data for two heartbeats. */
+static void set_user_timeout(struct wire *wire, unsigned timeout_ms)
+{
+    if (setsockopt(amqp_get_sockfd(wire->state), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms) != 0)
+        errno = 0; /* our own heartbeat does the same, only later */
+}
+
+/* The send buffer gets a fixed size, so that wire_room() can rely on it; what counts is what the kernel gives. */
 static void tune_socket(struct wire *wire, int64_t heartbeat_s)
 {
     int fd = amqp_get_sockfd(wire->state);
-    unsigned user_timeout_ms = (unsigned)(2 * heartbeat_s * 1000);
     int asked = WIRE_SEND_BUFFER, given = 0, yes = 1;
     socklen_t size = sizeof given;
-    /* Each of these may fail without harm: what counts is what getsockopt() says. */
-    if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) != 0 ||
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &asked, sizeof asked) != 0)
         errno = 0;
     if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &given, &size) != 0 || given < SEND_BUFFER_PART)
         given = SEND_BUFFER_PART;
     wire->send_limit = (size_t)given / SEND_BUFFER_PART;
+    wire->user_timeout_ms = (unsigned)(2 * heartbeat_s * 1000);
+    set_user_timeout(wire, wire->user_timeout_ms);
 }
 
 static int connect_socket(struct wire *wire, const struct amqp_url *url, const struct wire_options *options,
@@ -466,9 +473,11 @@ static int on_method(struct wire *wire, const amqp_method_t *method, struct wire
     case AMQP_CONNECTION_BLOCKED_METHOD:
         ret->kind = WIRE_BLOCKED;
         copy_text(((const amqp_connection_blocked_t *)method->decoded)->reason, ret->text, sizeof ret->text);
+        set_user_timeout(wire, 0); /* it says that it takes nothing: no reason to hang up */
         return 1;
     case AMQP_CONNECTION_UNBLOCKED_METHOD:
         ret->kind = WIRE_UNBLOCKED;
+        set_user_timeout(wire, wire->user_timeout_ms);
         return 1;
     case AMQP_CHANNEL_CLOSE_METHOD:
     case AMQP_CONNECTION_CLOSE_METHOD:

@@ -466,20 +466,22 @@ static enum verdict plan_void(struct job *job)
     return asks_void(job, slot_parse(job->command.slot)) ? VERDICT_CALL : VERDICT_DONE;
 }
 
-/* A void may be sent as often as one likes: it is the question, too. Under a spent key it could never succeed, so then each question is sent
- * under its own. */
+/* A void may be sent as often as one likes: it is the question, too. Under a spent key it could never succeed: then the provider is asked, and what
+ * was found not voided is voided under the key of that question (ADR 9). */
 static enum verdict call_void(struct job *job)
 {
     struct slot slot = slot_parse(job->command.slot);
     if (!asks_void(job, slot))
         return VERDICT_DONE;
     char name[SLOT_SIZE];
-    if (is_spent(job->payment.authorizations[slot.n].last_void_doubt))
+    const struct fact *doubt = job->payment.authorizations[slot.n].last_void_doubt;
+    bool ask = is_spent(doubt) && !json_bool(doubt->body, "asked", false);
+    if (is_spent(doubt) && !ask)
         snprintf(name, sizeof name, "%s", job->command.slot);
     else
         snprintf(name, sizeof name, "void:%d", slot.n);
     job->question = slot.kind == SLOT_VOID_DOUBT ? slot.k : 0;
-    return start_provider_call(job, PROVIDER_VOID, name, slot.n, job->payment.amount, false);
+    return start_provider_call(job, PROVIDER_VOID, name, slot.n, job->payment.amount, ask);
 }
 
 static enum verdict add_void(struct job *job, const char *outcome)
@@ -499,7 +501,9 @@ static enum verdict settle_void(struct job *job)
     case PROVIDER_EXPIRED:
         return add_void(job, "expired");
     case PROVIDER_ABSENT:
-        return add_void(job, "nothing");
+        if (!job->ask) /* an answer to a question says: not voided yet */
+            return add_void(job, "nothing");
+        break;
     case PROVIDER_REFUSED:
         return job_dead(job, DEATH_REFUSED, "the provider refuses to void authorization %d: %s", job->target, job->answer.code);
     case PROVIDER_ACTION:

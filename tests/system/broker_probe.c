@@ -191,8 +191,8 @@ static int try_send(const char *exchange, const char *key, const char *id, size_
         .content_type = mem_text("application/json"),
         .type = mem_text(key),
         .timestamp = 1700000000,
-        .headers = json_pack("{s:i, s:s, s:b, s:[i, s], s:{s:n}}", HEADER_ATTEMPT, 3, "text", "\xc3\xa9", "yes", 1, "list", 1,
-                             "two", "object", "nothing"),
+        .headers = json_pack("{s:i, s:s, s:b, s:[i, s], s:{s:n}}", HEADER_ATTEMPT, 3, "text", "\xc3\xa9", "yes", 1,
+                             "list", 1, "two", "object", "nothing"),
         .body = body,
         .body_size = size,
     };
@@ -308,10 +308,13 @@ static void case_publish(void)
             consumer_ack(consumer, taken[acked++]);
     }
     const struct message *first = &taken[0]->message;
-    expect(strcmp(taken[0]->queue, QUEUE) == 0 && strcmp(first->exchange, "acquit.cmd") == 0 && strcmp(first->routing_key, KEY) == 0);
-    expect(strcmp(first->message_id, "probe-0") == 0 && strcmp(first->type, KEY) == 0 && first->timestamp == 1700000000);
+    expect(strcmp(taken[0]->queue, QUEUE) == 0 && strcmp(first->exchange, "acquit.cmd") == 0 &&
+           strcmp(first->routing_key, KEY) == 0);
+    expect(strcmp(first->message_id, "probe-0") == 0 && strcmp(first->type, KEY) == 0 &&
+           first->timestamp == 1700000000);
     expect(first->delivery_mode == 2 && first->body_size == 300 && !first->escaped);
-    expect(json_int(first->headers, HEADER_ATTEMPT, 0) == 3 && strcmp(json_text(first->headers, "text", ""), "\xc3\xa9") == 0);
+    expect(json_int(first->headers, HEADER_ATTEMPT, 0) == 3 &&
+           strcmp(json_text(first->headers, "text", ""), "\xc3\xa9") == 0);
     expect(json_bool(first->headers, "yes", false) && json_array_size(json_object_get(first->headers, "list")) == 2);
     expect(json_is_null(json_object_get(json_object_get(first->headers, "object"), "nothing")));
     for (int i = 0; i < 1000; i++) {
@@ -393,7 +396,8 @@ static void case_wait(void)
     const struct message *message = &taken[0]->message;
     expect(took >= 195 && took < 2000);
     expect(strcmp(message->routing_key, KEY) == 0 && strcmp(message->exchange, "acquit.cmd") == 0);
-    expect(json_int(message->headers, HEADER_ATTEMPT, 0) == 3 && strcmp(message->type, KEY) == 0 && message->body_size == 100);
+    expect(json_int(message->headers, HEADER_ATTEMPT, 0) == 3 && strcmp(message->type, KEY) == 0 &&
+           message->body_size == 100);
     expect(json_array_size(json_object_get(message->headers, "x-death")) == 1);
     for (int i = 0; i < taken_count; i++)
         consumer_ack(consumer, taken[i]);
@@ -634,9 +638,9 @@ static const struct {
     const char *name;
     void (*run)(void);
 } cases[] = {
-    {"publish", case_publish}, {"acks", case_acks},   {"requeue", case_requeue}, {"returned", case_returned},
-    {"wait", case_wait},       {"large", case_large}, {"pause", case_pause},     {"kill", case_kill},
-    {"crash", case_crash},     {"freeze", case_freeze}, {"alarm", case_alarm},   {"deleted", case_deleted},
+    {"publish", case_publish}, {"acks", case_acks},     {"requeue", case_requeue}, {"returned", case_returned},
+    {"wait", case_wait},       {"large", case_large},   {"pause", case_pause},     {"kill", case_kill},
+    {"crash", case_crash},     {"freeze", case_freeze}, {"alarm", case_alarm},     {"deleted", case_deleted},
     {"refused", case_refused}, {"speed", case_speed},
 };
 

@@ -65,7 +65,7 @@ def test_every_command_three_times_shuffled(world, flow):
     world.wait_fact(payment, "notice:payment.completed:webhook")
     refund = world.key()
     world.publish([("payment.refund", refund, {"paymentId": payment, "amount": 100})], publisher)
-    world.wait_fact(payment, "refund:1:result")
+    world.wait_fact(payment, "notice:payment.refunded.1:webhook")
     heard = [one for one in drain_tap(channel) if payment in one[2].decode() or one[1].message_id == key]
     connection.close()
     assert {one[0] for one in heard} >= {"payment.create", "authorize.capture", "payment.refund", "notify.send"}

@@ -205,10 +205,10 @@ class World:
 
     def told_net(self, payment):
         """What the caller was told he paid in the end."""
-        data = self.status(payment)
+        data = self.http("GET", f"/api/payments/{payment}", publisher=self.created[payment])[1]["data"]
         if data["status"] in ("failed", "cancelled"):
             return 0
-        return data["amount"] - data.get("refunded", 0) if data["status"] in ENDED else None
+        return data["amount"] - data["refundedAmount"] if data["status"] in ENDED else None
 
     def judge(self):
         if not self.created:

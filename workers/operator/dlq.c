@@ -146,6 +146,25 @@ static void print_value(const char *heading, const json_t *value)
     free(text);
 }
 
+/* Attempts so far; their times are milliseconds when we wrote them. */
+static void print_history(const json_t *history)
+{
+    static const char *const headings[] = {"TIME", ">ATTEMPT", "REASON", NULL};
+    struct table *table = table_new(headings);
+    for (size_t i = 0; i < json_array_size(history); i++) {
+        const json_t *row = json_array_get(history, i);
+        char at[CLOCK_TEXT_SIZE], attempt[24];
+        int64_t at_ms = json_int(row, "at", 0);
+        snprintf(attempt, sizeof attempt, "%lld", (long long)json_int(row, "attempt", 0));
+        const char *cells[] = {at_ms ? clock_format(at_ms, at) : json_text(row, "at", ""), attempt,
+                               json_text(row, "reason", "")};
+        table_row(table, cells);
+    }
+    puts("\nAttempts so far");
+    table_print(table, "none", stdout);
+    table_free(table);
+}
+
 static void print_body(const json_t *letter)
 {
     struct err err = {0};
@@ -195,7 +214,7 @@ int cmd_dlq_show(struct op *op, struct err *err)
     } else if (r == 0) {
         print_members(letter);
         printf("%-12s %s\n", "if replayed", advice);
-        print_value("Attempts so far", json_object_get(letter, "history"));
+        print_history(json_object_get(letter, "history"));
         print_value("Properties", json_object_get(letter, "properties"));
         print_body(letter);
         print_value("Facts", json_object_get(letter, "facts"));

@@ -12,7 +12,10 @@
 #include "workers/operator/operator.h"
 #include "workers/operator/table.h"
 
-enum { LIST_PAGES_MAX = 50 /* read to fill one list that is filtered by state; --before goes on from there */ };
+enum {
+    LIST_PAGES_MAX = 50, /* read to fill one list that is filtered by state; --before goes on from there */
+    REMARK_SIZE = 200,
+};
 
 static const char *text_time(int64_t wall_ms, char ret[static CLOCK_TEXT_SIZE])
 {
@@ -27,14 +30,18 @@ static int by_seq(const void *a, const void *b)
     return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-/* What a person wants to know of a fact besides its outcome. */
-static const char *remark(const json_t *body)
+/* What a person wants to know of a fact besides its outcome: why, in its own words, and the provider's code. */
+static const char *remark(const json_t *body, char ret[static REMARK_SIZE])
 {
     static const char *const members[] = {"reason", "message", "code"};
-    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
-        if (json_text(body, members[i], NULL))
-            return json_text(body, members[i], NULL);
-    return "";
+    size_t used = 0;
+    ret[0] = 0;
+    for (size_t i = 0; i < sizeof members / sizeof members[0] && used < REMARK_SIZE; i++) {
+        const char *text = json_text(body, members[i], "");
+        if (*text)
+            used += (size_t)snprintf(ret + used, REMARK_SIZE - used, "%s%s", used ? ": " : "", text);
+    }
+    return ret;
 }
 
 static void print_timeline(const struct facts *facts)
@@ -43,14 +50,14 @@ static void print_timeline(const struct facts *facts)
     struct table *table = table_new(headings);
     for (size_t i = 0; i < facts->count; i++) {
         const struct fact *fact = &facts->items[i];
-        char at[CLOCK_TEXT_SIZE];
+        char at[CLOCK_TEXT_SIZE], why[REMARK_SIZE];
         const char *cells[] = {text_time(fact->at_ms, at),
                                fact->slot,
                                fact->outcome,
                                fact->actor,
                                json_text(fact->body, "provider", ""),
                                json_text(fact->body, "reference", ""),
-                               remark(fact->body)};
+                               remark(fact->body, why)};
         table_row(table, cells);
     }
     puts("\nFacts");

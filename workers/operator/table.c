@@ -9,6 +9,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+enum { GAP = 2 /* blanks between columns */ };
+
 struct table {
     size_t columns, rows, capacity;
     bool right[TABLE_COLUMNS_MAX];
@@ -79,18 +81,22 @@ static void pad(size_t count, FILE *out)
         fputc(' ', out);
 }
 
+/* Blanks are owed until something stands behind them, so that no line ends in blanks. */
 static void print_line(const struct table *table, const size_t *widths, const char *const *cells, FILE *out)
 {
+    size_t owed = 0;
     for (size_t i = 0; i < table->columns; i++) {
-        size_t space = widths[i] - width_of(cells[i]);
-        bool last = i + 1 == table->columns;
-        if (table->right[i])
-            pad(space, out);
-        fputs(cells[i], out);
-        if (!table->right[i] && !last)
-            pad(space, out);
-        fputs(last ? "\n" : "  ", out);
+        size_t width = width_of(cells[i]), space = widths[i] - width;
+        if (width) {
+            pad(owed + (table->right[i] ? space : 0), out);
+            fputs(cells[i], out);
+            owed = table->right[i] ? 0 : space;
+        } else {
+            owed += space;
+        }
+        owed += GAP;
     }
+    fputc('\n', out);
 }
 
 void table_print(const struct table *table, const char *nothing, FILE *out)
