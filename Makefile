@@ -71,7 +71,9 @@ OPERATOR := $(filter-out %/main.c,$(wildcard workers/operator/*.c))
 MAINS := $(wildcard workers/main.c workers/ingress/main.c workers/keeper/main.c workers/operator/main.c)
 TWINS := $(wildcard tests/twins/*.c)
 UNIT_TESTS := $(wildcard tests/unit/test_*.c)
-UNIT_HELPERS := $(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c))
+UNIT_FILTERS := $(wildcard tests/unit/*_cli.c)# programs that the check_*.py compare with something independent
+UNIT_HELPERS := $(filter-out $(UNIT_TESTS) $(UNIT_FILTERS),$(wildcard tests/unit/*.c))
+PROBE_SOURCES := $(wildcard tests/system/*_probe.c)# programs that system tests drive
 FUZZ_TESTS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_HELPERS := $(filter-out $(FUZZ_TESTS),$(wildcard tests/fuzz/*.c))
 
@@ -86,7 +88,8 @@ PROGRAMS := $(if $(filter workers/operator/main.c,$(MAINS)),$(B)/acquit) \
     $(if $(filter workers/main.c,$(MAINS)),$(B)/acquit-worker) \
     $(if $(filter workers/ingress/main.c,$(MAINS)),$(B)/acquit-ingress) \
     $(if $(filter workers/keeper/main.c,$(MAINS)),$(B)/acquit-keeper)
-UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_TESTS))
+UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_TESTS) $(UNIT_FILTERS))
+PROBES := $(patsubst tests/system/%.c,$(B)/system/%,$(PROBE_SOURCES))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/%,$(FUZZ_TESTS))
 
 .DELETE_ON_ERROR:
@@ -122,7 +125,7 @@ test:                                               ## unit tests (also with san
 	@$(PYTHON) tests/run.py $(if $(T),-k '$(T)')
 
 .PHONY: units
-units: $(UNITS)
+units: $(UNITS) $(PROBES)
 
 .PHONY: asan
 asan:                                               ## the same tests with all programs under the sanitizers; T=name
@@ -254,9 +257,15 @@ $(B)/acquit-twins: $(call of,$(TWINS))
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(call objects,$(UNIT_HELPERS)) $(ALL_LIBS)
 	$(link) -lcmocka $(LIBRARIES)
 
+$(B)/unit/%_cli: $(B)/obj/tests/unit/%_cli.o $(ALL_LIBS)
+	$(link) $(LIBRARIES)
+
+$(B)/system/%: $(B)/obj/tests/system/%.o $(ALL_LIBS)
+	$(link) $(LIBRARIES)
+
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(call objects,$(FUZZ_HELPERS)) $(ALL_LIBS)
 	$(link) -fsanitize=fuzzer $(LIBRARIES)
 
 SOURCES := $(COMMON) $(CONFIG) $(QUEUES) $(LEDGER) $(WORKERS) $(INGRESS) $(KEEPER) $(OPERATOR) $(MAINS) $(TWINS) \
-    $(UNIT_TESTS) $(UNIT_HELPERS) $(FUZZ_TESTS) $(FUZZ_HELPERS)
+    $(UNIT_TESTS) $(UNIT_FILTERS) $(UNIT_HELPERS) $(PROBE_SOURCES) $(FUZZ_TESTS) $(FUZZ_HELPERS)
 -include $(patsubst %.o,%.d,$(call objects,$(SOURCES)) $(B)/gen/embedded_sql.o $(B)/gen/embedded_schema.o)

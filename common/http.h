@@ -45,7 +45,7 @@ struct http_answer {
     int64_t elapsed_ms;
     const char *request_id; /* the server's Request-Id header, or "" */
     int64_t retry_after_s;  /* its Retry-After, or -1 */
-    bool replayed;          /* it says `Idempotent-Replayed: true`: the kept answer to an earlier request under this key */
+    bool replayed; /* it says `Idempotent-Replayed: true`: the kept answer to an earlier request under this key */
 };
 
 struct http_call; /* one request under way */

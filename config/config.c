@@ -33,7 +33,7 @@ static int check_broker(const struct loader *loader)
     if (!conf_begins(url, "amqp://") && !conf_begins(url, "amqps://"))
         return conf_fail(loader, NULL, "broker.url must be an amqp:// or amqps:// URL");
     const char *management = config_text(loader->config, "broker.management_url");
-    return conf_check_http_url(loader, NULL, "broker.management_url", management, true);
+    return conf_check_http_url(loader, NULL, "broker.management_url", management, false);
 }
 
 static int check_database(const struct loader *loader, const char *name)

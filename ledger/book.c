@@ -1,7 +1,7 @@
 /* book.c - which transfers a fact of a payment books (L8); book.h has the table
  *
- * Names and amounts come from the facts: merchant and commission from `received`, the provider from the intent auth:N, the captured
- * amount from `capture`, a refund's from its intent.
+ * Names and amounts come from the facts: merchant and commission from `received`, the provider from the intent
+ * auth:N, the captured amount from `capture`, a refund's from its intent.
  */
 #include "ledger/book.h"
 
@@ -64,7 +64,7 @@ static void turn_around(struct new_transfer *t)
     memcpy(t->credit, debit, sizeof t->credit);
 }
 
-/* Leg 2 beside `first`: commission taken from the merchant's account, or given back to it. Returns the count of legs. */
+/* Leg 2 beside `first`: commission taken from the merchant, or given back. Returns the count of legs. */
 static int with_commission(const struct new_transfer *first, const char *merchant, int64_t commission, bool back,
                            struct new_transfer *ret)
 {

@@ -1,26 +1,29 @@
 /* book.h - which transfers a fact of a payment books (L8)
  *
- * Pure functions of the folded payment; no I/O. Each fills `ret` with the transfers of one slot and returns their count, 0 for none, -1 with an
- * error when the payment has not what they need (ERR_INTERNAL: the step was called too early; ERR_LIMIT: a name or a sum too long). The caller puts them into the
- * append that inserts the slot; store_append books them only if the slot is won.
+ * Pure functions of the folded payment; no I/O. Each fills `ret` with the transfers of one slot and returns their
+ * count, 0 for none, -1 with an error when the payment has not what they need (ERR_INTERNAL: the step was called too
+ * early; ERR_LIMIT: a name or a sum too long). The caller puts them into the append that inserts the slot;
+ * store_append books them only if the slot is won.
  *
  *     accounts   receivable:<provider>   what the provider owes us        (debit balance)
  *                payable:<merchant>      what we owe the merchant         (credit balance)
  *                commission              what we keep of it               (credit balance)
  *
- *     slot                      kind       debit                   credit                  amount
- *     auth:N:result, auth:N:late  hold     receivable:<provider>   payable:<merchant>      authorized
- *     capture                   post       receivable:<provider>   payable:<merchant>      captured
- *                               transfer   payable:<merchant>      commission              commission, if any
- *     void:N                    void       receivable:<provider>   payable:<merchant>      authorized
- *     refund:N:result           transfer   payable:<merchant>      receivable:<provider>   refunded
- *                               transfer   commission              payable:<merchant>      commission given back, if any
+ *     slot                        kind       debit                   credit                  amount
+ *     auth:N:result, auth:N:late  hold       receivable:<provider>   payable:<merchant>      authorized
+ *     capture                     post       receivable:<provider>   payable:<merchant>      captured
+ *                                 transfer   payable:<merchant>      commission              commission, if any
+ *     void:N                      void       receivable:<provider>   payable:<merchant>      authorized
+ *     refund:N:result             transfer   payable:<merchant>      receivable:<provider>   refunded
+ *                                 transfer   commission              payable:<merchant>      commission back, if any
  *
- * A capture of less than the hold releases the rest. `in_doubt:<provider>` is kept free for exposures of unknown outcome, on the doubt slots.
+ * A capture of less than the hold releases the rest. `in_doubt:<provider>` is kept free for exposures of unknown
+ * outcome, on the doubt slots.
  *
- * Commission given back. Refunds race: their results may be refused, and come in any order. So the share is fixed in the intent, by who wins refund:N and
- * thereby has seen all intents before it: what is due after this refund, floor(commission * total / captured), less what the intents
- * that still count were given. The last refund of a capture always gets exactly what is left of the commission.
+ * Commission given back. Refunds race: their results may be refused, and come in any order. So the share is fixed in
+ * the intent, by who wins refund:N and thereby has seen all intents before it: what is due after this refund,
+ * floor(commission * total / captured), less what the intents that still count were given. The last refund of a
+ * capture always gets exactly what is left of the commission.
  */
 #ifndef ACQUIT_LEDGER_BOOK_H
 #define ACQUIT_LEDGER_BOOK_H
@@ -29,25 +32,30 @@
 
 enum { BOOK_LEGS_MAX = 2 };
 
-/* The hold of authorization n, approved at `slot` ("auth:N:result" or "auth:N:late"). The provider is a parameter because the intent may be younger
- * than the fold (fail-over: auth:N+1 is called at once). */
-int book_hold(const struct payment *p, int n, const char *provider, const char *slot, struct new_transfer ret[static BOOK_LEGS_MAX],
-              struct err *err) MUST_CHECK;
+/* The hold of authorization n, approved at `slot` ("auth:N:result" or "auth:N:late"). The provider is a parameter
+ * because the intent may be younger than the fold (fail-over: auth:N+1 is called at once). */
+int book_hold(const struct payment *p, int n, const char *provider, const char *slot,
+              struct new_transfer ret[static BOOK_LEGS_MAX], struct err *err) MUST_CHECK;
 
-/* Slot "capture" of authorization n: posts its hold with `captured` minor units, 0 < captured <= amount, and takes the commission. */
-int book_capture(const struct payment *p, int n, int64_t captured, struct new_transfer ret[static BOOK_LEGS_MAX], struct err *err) MUST_CHECK;
+/* Slot "capture" of authorization n: posts its hold with `captured` minor units, 0 < captured <= amount, and takes
+ * the commission. */
+int book_capture(const struct payment *p, int n, int64_t captured, struct new_transfer ret[static BOOK_LEGS_MAX],
+                 struct err *err) MUST_CHECK;
 
 /* Slot "void:n": voids the hold of authorization n, whatever the outcome is called. 0 when it never had a hold. */
-int book_void(const struct payment *p, int n, struct new_transfer ret[static BOOK_LEGS_MAX], struct err *err) MUST_CHECK;
+int book_void(const struct payment *p, int n, struct new_transfer ret[static BOOK_LEGS_MAX],
+              struct err *err) MUST_CHECK;
 
-/* What the intent refund:N of `amount` must carry, as body members "total" (with it, of all refunds that still count) and "commission". ERR_INVALID when
- * nothing is captured or the amount is not positive, ERR_LIMIT when more would be refunded than captured. */
+/* What the intent refund:N of `amount` must carry, as body members "total" (with it, of all refunds that still
+ * count) and "commission". ERR_INVALID when nothing is captured or the amount is not positive, ERR_LIMIT when more
+ * would be refunded than captured. */
 struct refund_share {
     int64_t total, commission;
 };
 int book_refund_share(const struct payment *p, int64_t amount, struct refund_share *ret, struct err *err) MUST_CHECK;
 
 /* Slot "refund:n:result"=refunded, from its intent's "amount" and "commission". */
-int book_refund(const struct payment *p, int n, struct new_transfer ret[static BOOK_LEGS_MAX], struct err *err) MUST_CHECK;
+int book_refund(const struct payment *p, int n, struct new_transfer ret[static BOOK_LEGS_MAX],
+                struct err *err) MUST_CHECK;
 
 #endif

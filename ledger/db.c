@@ -1,16 +1,17 @@
 /* db.c - one connection to PostgreSQL through libpq, in pipeline mode
  *
- * The only file that includes libpq-fe.h. A call queues everything it has to say, flushes and reads at the same time (a
- * server that cannot write stops reading), and waits for the answers until its deadline. What is promised about the outcome
- * of a transaction:
+ * The only file that includes libpq-fe.h. A call queues everything it has to say, flushes and reads at the same time
+ * (a server that cannot write stops reading), and waits for the answers until its deadline. What is promised about
+ * the outcome of a transaction:
  *
  *     nothing queued yet, or COMMIT not yet queued     ERR_AGAIN    surely not committed
  *     the server said why before it came to COMMIT     by SQLSTATE  surely not committed
  *     COMMIT answered "COMMIT" and nobody warned       0            surely committed
  *     anything else: silence, reset, a warning         ERR_UNKNOWN
  *
- * In a pipeline a warning cannot be pinned to one statement, so any warning within the call makes its COMMIT unknown; our
- * statements give none. A statement outside a transaction that is no SELECT is judged as if it were its own COMMIT.
+ * In a pipeline a warning cannot be pinned to one statement, so any warning within the call makes its COMMIT
+ * unknown; our statements give none. A statement outside a transaction that is no SELECT is judged as if it were its
+ * own COMMIT.
  *
  * Known limit: libpq resolves host names synchronously inside connect; use addresses, or names that /etc/hosts knows.
  */
@@ -62,8 +63,8 @@ struct db {
 
 /* --- errors --- */
 
-/* What a SQLSTATE, or what it begins with, means for the caller; the first match wins. `reconnect`: the session is of no
- * more use. */
+/* What a SQLSTATE, or what it begins with, means for the caller; the first match wins. `reconnect`: the session is
+ * of no more use. */
 static const struct {
     const char *prefix;
     enum err_code code;
@@ -112,7 +113,7 @@ static void one_line(const char *text, char *ret, size_t size)
 static const char *field(const PGresult *result, int code)
 {
     const char *text = PQresultErrorField(result, code);
-    return text != NULL ? text : "";
+    return text ? text : "";
 }
 
 static bool is_fatal(const char *severity)
@@ -141,10 +142,10 @@ struct db *db_new(const struct db_options *options, struct err *err)
 {
     struct db *db = mem_new(1, sizeof *db);
     db->options = PQconninfoParse(options->url, NULL);
-    db->application = mem_text(options->application != NULL ? options->application : "acquit");
+    db->application = mem_text(options->application ? options->application : "acquit");
     db->timeout_ms = options->timeout_ms;
     db->read_only = options->read_only;
-    if (db->options == NULL) { /* libpq's reason would quote the string, and with it perhaps the password */
+    if (!db->options) { /* libpq's reason would quote the string, and with it perhaps the password */
         err_set(err, ERR_CONFIG, "the database's connection string cannot be read");
         db_free(db);
         return NULL;
@@ -163,7 +164,7 @@ static void disconnect(struct db *db)
 
 void db_free(struct db *db)
 {
-    if (db == NULL)
+    if (!db)
         return;
     disconnect(db);
     PQconninfoFree(db->options);
@@ -201,14 +202,15 @@ static PGconn *connect_start(const struct db *db)
     char user_timeout[16];
     size_t n = 0, limit = sizeof keywords / sizeof *keywords - DB_PARAMS_OF_OURS;
     bool has_user_timeout = false;
-    for (const PQconninfoOption *o = db->options; o->keyword != NULL && n < limit; o++) {
-        if (o->val != NULL) {
+    for (const PQconninfoOption *o = db->options; o->keyword && n < limit; o++) {
+        if (o->val) {
             has_user_timeout |= strcmp(o->keyword, "tcp_user_timeout") == 0;
             keywords[n] = o->keyword;
             values[n++] = o->val;
         }
     }
-    /* A later value of the same keyword wins. Half the deadline: a host that does not answer leaves time for the next one. */
+    /* A later value of the same keyword wins. Half the deadline: a host that does not answer leaves time for the
+     * next one. */
     snprintf(user_timeout, sizeof user_timeout, "%d", (int)(db->timeout_ms / 2));
     const struct {
         const char *keyword, *value;
@@ -265,7 +267,7 @@ static enum heard next_result(struct db *db, int64_t deadline_ms, PGresult **ret
     return HEARD_RESULT;
 }
 
-/* How a call has gone so far. At most one of `refused` and `broken` says why; the first thing that went wrong counts. */
+/* How a call has gone so far. At most one of `refused` and `broken` says why: the first thing that went wrong. */
 struct verdict {
     bool refused; /* the server said no; code and text say why */
     bool fatal;   /* and ended the session with it */
@@ -332,7 +334,7 @@ static void simple(struct db *db, const char *sql, int64_t deadline_ms, struct v
             note_silence(db, heard, verdict);
             break;
         }
-        if (result == NULL)
+        if (!result)
             break;
         snprintf(tag, TAG_SIZE, "%s", PQcmdStatus(result));
         if (PQresultStatus(result) == PGRES_FATAL_ERROR)
@@ -362,9 +364,10 @@ static void settle(struct db *db, const struct verdict *verdict)
 
 /* --- being connected --- */
 
-/* The session's bounds (L12), and what our statements count on: they go by key, from arrays, so a plan made while a table
- * was empty must not read the whole of it later, and one plan serves every batch. A statement gives up before its call does,
- * so that the server is the one who says so. An asynchronous commit would let us acknowledge what a crash takes back (L1). */
+/* The session's bounds (L12), and what our statements count on: they go by key, from arrays, so a plan made while a
+ * table was empty must not read the whole of it later, and one plan serves every batch. A statement gives up before
+ * its call does, so that the server is the one who says so. An asynchronous commit would let us acknowledge what a
+ * crash takes back (L1). */
 static void set_up(struct db *db, int64_t deadline_ms, struct verdict *verdict)
 {
     char sql[DB_SETTINGS_MAX], tag[TAG_SIZE];
@@ -390,7 +393,7 @@ static int connect_within(struct db *db, int64_t deadline_ms, struct err *err)
                        db->failures, (long long)wait_ms);
     }
     db->conn = connect_start(db);
-    if (db->conn == NULL)
+    if (!db->conn)
         return err_set(err, ERR_INTERNAL, "out of memory");
     enum heard heard = connect_finish(db, deadline_ms);
     if (heard != HEARD_RESULT) {
@@ -425,7 +428,7 @@ static bool gone(struct db *db)
 static int ready(struct db *db, int64_t deadline_ms, struct err *err)
 {
     db->sqlstate[0] = '\0';
-    if (db->conn != NULL && gone(db))
+    if (db->conn && gone(db))
         disconnect(db);
     if (db->conn == NULL && connect_within(db, deadline_ms, err) != 0)
         return -1;
@@ -638,7 +641,7 @@ static bool collect(struct run *run, const struct item *item)
             note_silence(run->db, heard, &run->verdict);
             return false;
         }
-        if (result == NULL)
+        if (!result)
             return true;
         bool sync = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
         take(run, item, result);
@@ -652,8 +655,8 @@ static bool is_select(const char *sql)
     return strncasecmp(sql, "select", strlen("select")) == 0;
 }
 
-/* Could something of this call have been committed although it did not end well? An ERROR ends a transaction for certain;
- * a FATAL does so only before COMMIT: a session that ends while it commits may have committed. */
+/* Could something of this call have been committed although it did not end well? An ERROR ends a transaction for
+ * certain; a FATAL does so only before COMMIT: a session that ends while it commits may have committed. */
 static bool may_have_committed(const struct run *run)
 {
     if (run->transaction)
@@ -741,20 +744,20 @@ const char *db_value(const struct db_result *result, int row, int column)
 int64_t db_int(const struct db_result *result, int row, int column)
 {
     const char *text = db_value(result, row, column);
-    return text != NULL ? strtoll(text, NULL, 10) : 0;
+    return text ? strtoll(text, NULL, 10) : 0;
 }
 
 bool db_bool(const struct db_result *result, int row, int column)
 {
     const char *text = db_value(result, row, column);
-    return text != NULL && text[0] == 't';
+    return text && text[0] == 't';
 }
 
 struct uuid db_uuid(const struct db_result *result, int row, int column)
 {
     struct uuid id = {0};
     const char *text = db_value(result, row, column);
-    if (text != NULL && uuid_parse(text, &id) != 0)
+    if (text && uuid_parse(text, &id) != 0)
         log_panic("the database gave \"%s\" for a uuid", text);
     return id;
 }

@@ -1,9 +1,9 @@
 /* db.h - one connection to PostgreSQL; db.c is the only file that includes libpq-fe.h
  *
- * Synchronous for the caller, bounded by a deadline: statements of one call travel as one pipeline (one round trip), the socket is polled until
- * the answer or the deadline. A connection that failed is reopened by the next call, at most once per back-off step (jittered), so
- * that a caller sees ERR_AGAIN quickly while the server is away. Always on the primary (target_session_attrs=read-write) unless
- * read_only is asked for. Not thread-safe: one per thread.
+ * Synchronous for the caller, bounded by a deadline: statements of one call travel as one pipeline (one round trip),
+ * the socket is polled until the answer or the deadline. A connection that failed is reopened by the next call, at
+ * most once per back-off step (jittered), so that a caller sees ERR_AGAIN quickly while the server is away. Always
+ * on the primary (target_session_attrs=read-write) unless read_only is asked for. Not thread-safe: one per thread.
  */
 #ifndef ACQUIT_LEDGER_DB_H
 #define ACQUIT_LEDGER_DB_H
@@ -18,9 +18,9 @@
 struct db;
 
 struct db_options {
-    const char *url;          /* libpq connection string; copied */
-    const char *application;  /* application_name; copied */
-    int64_t timeout_ms;       /* of one call, whole */
+    const char *url;         /* libpq connection string; copied */
+    const char *application; /* application_name; copied */
+    int64_t timeout_ms;      /* of one call, whole */
     bool read_only;
 };
 
@@ -30,22 +30,26 @@ void db_free(struct db *db);
 
 /* One statement of a call. All parameters and results are text format; NULL is a NULL pointer. */
 struct db_statement {
-    const char *sql;                  /* one statement; prepared once per connection, by address of the text (use literals) */
+    const char *sql; /* one statement; prepared once per connection, so use literals */
     int param_count;
     const char *const *params;
 };
 
 struct db_result; /* rows of one statement */
 
-/* Runs the statements in one transaction when `transaction`, otherwise each for itself, in one pipeline. On success `ret[i]` (when ret is not NULL) holds the
- * rows of statement i; free each with db_result_free(). Errors: ERR_AGAIN: surely nothing was committed and it may be run again (server
- * away before COMMIT was sent, deadlock 40P01, serialization 40001, lock_timeout 55P03, the fence's refusal); ERR_UNKNOWN: the COMMIT was sent and not cleanly
- * answered (a warning included): what it did must be looked up; ERR_DENIED / ERR_INVALID / ERR_INTERNAL: the statement is wrong or refused, nothing was committed. */
+/* Runs the statements in one transaction when `transaction`, otherwise each for itself, in one pipeline; at most 32.
+ * On success `ret[i]` (when ret is not NULL) holds the rows of statement i; free each with db_result_free(). On
+ * failure ret is untouched. Errors: ERR_AGAIN: surely nothing was committed and it may be run again (server away
+ * before COMMIT was sent, deadlock 40P01, serialization 40001, lock_timeout 55P03, the fence's refusal);
+ * ERR_UNKNOWN: the COMMIT was sent and not cleanly answered (a warning included), or the connection broke during a
+ * statement outside a transaction that is no SELECT: what it did must be looked up; ERR_DENIED / ERR_INVALID /
+ * ERR_INTERNAL: the statement is wrong or refused, nothing was committed. */
 int db_run(struct db *db, bool transaction, const struct db_statement *statements, size_t count, struct db_result **ret,
            struct err *err) MUST_CHECK;
 
 /* One statement for itself. NULL on failure, errors as above. */
-struct db_result *db_query(struct db *db, const char *sql, int param_count, const char *const *params, struct err *err) MUST_CHECK;
+struct db_result *db_query(struct db *db, const char *sql, int param_count, const char *const *params,
+                           struct err *err) MUST_CHECK;
 /* A script of several statements without parameters (migrations), in one transaction. */
 int db_script(struct db *db, const char *script, struct err *err) MUST_CHECK;
 
@@ -60,13 +64,14 @@ void db_result_free(struct db_result *result); /* accepts NULL */
 /* The SQLSTATE of the last failed call, or "". */
 const char *db_sqlstate(const struct db *db);
 
-/* A text array literal for $n::text[] and the like, built value by value; quoting is done here. Free with db_array_free(). */
+/* A text array literal for $n::text[] and the like, built value by value; quoting is done here. Free with
+ * db_array_free(). */
 struct db_array {
     char *text;
     size_t size, capacity;
 };
 void db_array_add(struct db_array *array, const char *value); /* NULL: SQL NULL */
-const char *db_array_text(struct db_array *array);             /* closes it: "{...}" */
+const char *db_array_text(struct db_array *array);            /* closes it: "{...}" */
 void db_array_free(struct db_array *array);
 
 #endif

@@ -1,7 +1,7 @@
 /* db_array.c - text array literals, value by value
  *
- * Every value is quoted, so it cannot be taken for anything but itself; a NULL is the word NULL without quotes. Bytes are
- * passed on as they are: that they are UTF-8 is for the server to check.
+ * Every value is quoted, so it cannot be taken for anything but itself; a NULL is the word NULL without quotes.
+ * Bytes are passed on as they are: that they are UTF-8 is for the server to check.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +36,11 @@ static char *put_quoted(char *out, const char *value)
 
 void db_array_add(struct db_array *array, const char *value)
 {
-    const char *text = value != NULL ? value : "NULL";
+    const char *text = value ? value : "NULL";
     reserve(array, 2 * strlen(text) + 5); /* every byte escaped, comma or brace, quotes, closing brace, NUL */
     char *out = array->text + array->size;
     *out++ = array->size == 0 ? '{' : ',';
-    out = value != NULL ? put_quoted(out, value) : stpcpy(out, text);
+    out = value ? put_quoted(out, value) : stpcpy(out, text);
     array->size = (size_t)(out - array->text);
 }
 
@@ -48,7 +48,7 @@ const char *db_array_text(struct db_array *array)
 {
     reserve(array, 3);
     if (array->size == 0)
-        return strcpy(array->text, "{}");
+        return memcpy(array->text, "{}", 3);
     memcpy(array->text + array->size, "}", 2); /* not counted: adding may go on */
     return array->text;
 }

@@ -1,9 +1,9 @@
 /* migrate.c - brings a database to the schema this program was built with
  *
- * A migration is one script in one transaction: take the advisory lock, run the file, note its name and SHA-256. Of two
- * programs that migrate at once the second waits for the lock, then fails on what the first has made, looks again and finds
- * the note. So a note is there exactly when the whole file is. Fails with ERR_CONFIG when program and database do not fit
- * together, otherwise as db_script().
+ * A migration is one script in one transaction: take the advisory lock, run the file, note its name and SHA-256. Of
+ * two programs that migrate at once the second waits for the lock, then fails on what the first has made, looks
+ * again and finds the note. So a note is there exactly when the whole file is. Fails with ERR_CONFIG when program
+ * and database do not fit together, otherwise as db_script().
  */
 #include "ledger/migrate.h"
 

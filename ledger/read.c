@@ -1,7 +1,8 @@
 /* read.c - what people and the ingress read of the ledger
  *
- * Everything is derived from facts when it is asked for (L3); nothing here writes. Rows that go out as JSON are built by the server, one object a
- * row. Errors are db_query()'s; ERR_INTERNAL when a row cannot be read, ERR_LIMIT when a sum leaves int64.
+ * Everything is derived from facts when it is asked for (L3); nothing here writes. Rows that go out as JSON are
+ * built by the server, one object a row. Errors are db_query()'s; ERR_INTERNAL when a row cannot be read, ERR_LIMIT
+ * when a sum leaves int64.
  */
 #include "ledger/read.h"
 
@@ -56,10 +57,10 @@ static json_t *load_json(const struct db_result *rows, int row, int column, stru
 static json_t *query_array(struct db *db, const char *sql, int param_count, const char *const *params, struct err *err)
 {
     struct db_result *rows = db_query(db, sql, param_count, params, err);
-    json_t *array = rows != NULL ? json_array() : NULL;
-    for (int row = 0; array != NULL && row < db_rows(rows); row++) {
+    json_t *array = rows ? json_array() : NULL;
+    for (int row = 0; array && row < db_rows(rows); row++) {
         json_t *value = load_json(rows, row, 0, err);
-        if (value == NULL) {
+        if (!value) {
             json_decref(array);
             array = NULL;
         } else if (json_array_append_new(array, value) != 0) {
@@ -80,14 +81,14 @@ static int take_fact(const struct db_result *rows, int row, struct fact *ret, st
 {
     const char *actor = db_value(rows, row, FACT_ACTOR);
     ret->body = load_json(rows, row, FACT_BODY, err);
-    if (ret->body == NULL)
+    if (!ret->body)
         return -1;
     snprintf(ret->slot, sizeof ret->slot, "%s", db_value(rows, row, FACT_SLOT));
     snprintf(ret->outcome, sizeof ret->outcome, "%s", db_value(rows, row, FACT_OUTCOME));
     ret->cause = db_uuid(rows, row, FACT_CAUSE);
     ret->seq = db_int(rows, row, FACT_SEQ);
     ret->at_ms = db_int(rows, row, FACT_AT);
-    ret->actor = actor != NULL ? mem_text(actor) : NULL;
+    ret->actor = actor ? mem_text(actor) : NULL;
     return 0;
 }
 
@@ -114,7 +115,7 @@ static int take_facts(const struct db_result *rows, size_t count, struct facts *
     for (int row = 0, n; row < db_rows(rows); row += n) {
         struct facts *facts = facts_of(ret, count, db_uuid(rows, row, FACT_PAYMENT));
         n = group_size(rows, row);
-        if (facts == NULL)
+        if (!facts)
             return err_set(err, ERR_INTERNAL, "the database gave a payment that was not asked for");
         facts->items = mem_new((size_t)n, sizeof *facts->items);
         for (int i = 0; i < n; i++) {
@@ -144,7 +145,7 @@ int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts
         " from ledger.event where payment_id = any($1::uuid[]) order by payment_id, seq",
         1, params, err);
     db_array_free(&list);
-    int r = rows != NULL ? take_facts(rows, count, ret, err) : -1;
+    int r = rows ? take_facts(rows, count, ret, err) : -1;
     db_result_free(rows);
     for (size_t i = 0; r != 0 && i < count; i++)
         facts_clear(&ret[i]);
@@ -153,7 +154,8 @@ int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts
 
 /* --- pages of payments --- */
 
-/* $1 page key, $2 limit, $3 publisher, $4 currency, $5 merchant, $6 reference type, $7 reference id; `key` is the condition that has an index. */
+/* $1 page key, $2 limit, $3 publisher, $4 currency, $5 merchant, $6 reference type, $7 reference id; `key` is the
+ * condition that has an index. */
 #define PAYMENTS_PAGE(key)                                                                                             \
     "select payment_id, seq from ledger.event where slot = 'received' and seq < $1::bigint" key                        \
     " and ($3::text is null or body->>'publisher' = $3::text)"                                                         \
@@ -165,18 +167,18 @@ int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts
 
 static const char *payments_page(const struct read_filter *filter)
 {
-    if (filter->reference_id != NULL)
+    if (filter->reference_id)
         return PAYMENTS_PAGE(" and body ? 'reference' and body->'reference'->>'id' = $7::text");
-    return filter->publisher != NULL ? PAYMENTS_PAGE(" and body->>'publisher' = $3::text") : PAYMENTS_PAGE("");
+    return filter->publisher ? PAYMENTS_PAGE(" and body->>'publisher' = $3::text") : PAYMENTS_PAGE("");
 }
 
 /* Ids from column 0, seqs (when wanted) from column 1. */
 static int take_ids(struct db_result *rows, struct uuid *ret_ids, int64_t *ret_seqs)
 {
-    int count = rows != NULL ? db_rows(rows) : -1;
+    int count = rows ? db_rows(rows) : -1;
     for (int row = 0; row < count; row++) {
         ret_ids[row] = db_uuid(rows, row, 0);
-        if (ret_seqs != NULL)
+        if (ret_seqs)
             ret_seqs[row] = db_int(rows, row, 1);
     }
     db_result_free(rows);
@@ -215,7 +217,8 @@ json_t *read_transfers(struct db *db, struct uuid payment, struct err *err)
         1, params, err);
 }
 
-/* Posted money moved; a hold that is neither posted nor voided is pending. Accounts that were opened and never moved stand with zeros. */
+/* Posted money moved; a hold that is neither posted nor voided is pending. Accounts that were opened and never moved
+ * stand with zeros. */
 json_t *read_trial_balance(struct db *db, struct err *err)
 {
     return query_array(db,
@@ -245,7 +248,7 @@ json_t *read_personal(struct db *db, struct uuid payment, struct err *err)
     uuid_format(payment, id);
     struct db_result *rows =
         db_query(db, "select data from ledger.personal where payment_id = $1::uuid", 1, params, err);
-    if (rows == NULL)
+    if (!rows)
         return NULL;
     json_t *data = db_rows(rows) > 0 ? load_json(rows, 0, 0, err) : json_object();
     db_result_free(rows);
@@ -254,8 +257,8 @@ json_t *read_personal(struct db *db, struct uuid payment, struct err *err)
 
 /* --- dead letters --- */
 
-/* A dead letter with what its facts say: held for a person, undone by compensation, or sent again. Facts about a message without a payment stand
- * under the dead letter's own id. */
+/* A dead letter with what its facts say: held for a person, undone by compensation, or sent again. Facts about a
+ * message without a payment stand under the dead letter's own id. */
 #define DEAD_LETTERS                                                                                                   \
     "select *, case when replays > 0 then 'replayed' when held then 'held' else 'compensated' end as state from ("     \
     "select d.*, coalesce(d.payment_id, d.id) as home, coalesce((e.body->>'held')::boolean, true) as held,"            \
@@ -300,7 +303,7 @@ static char *bytes_of(const struct db_result *rows, int row, int column, size_t 
 static int set_body(json_t *letter, const char *bytes, size_t size, struct err *err)
 {
     json_t *text = memchr(bytes, '\0', size) == NULL ? json_stringn(bytes, size) : NULL;
-    if (text == NULL) {
+    if (!text) {
         char *encoded = mem_new(4 * ((size + 2) / 3) + 1, 1);
         base64_encode(bytes, size, encoded);
         text = json_string(encoded);
@@ -317,9 +320,9 @@ static json_t *take_dead_letter(const struct db_result *rows, struct err *err)
 {
     size_t size = 0;
     json_t *letter = load_json(rows, 0, 0, err);
-    char *bytes = letter != NULL ? bytes_of(rows, 0, 1, &size) : NULL;
+    char *bytes = letter ? bytes_of(rows, 0, 1, &size) : NULL;
     int r = -1;
-    if (bytes != NULL)
+    if (bytes)
         r = set_body(letter, bytes, size, err);
     else
         err_set(err, ERR_INTERNAL, "the dead letter's body cannot be read");
@@ -348,7 +351,7 @@ json_t *read_dead_letter(struct db *db, struct uuid id, struct err *err)
                              "'replay:' || l.id || ':%'))), l.body"
                              " from (" DEAD_LETTERS ") as l where l.id = $1::uuid",
                  1, params, err);
-    if (rows == NULL)
+    if (!rows)
         return NULL;
     json_t *letter = NULL;
     if (db_rows(rows) > 0)
@@ -361,8 +364,8 @@ json_t *read_dead_letter(struct db *db, struct uuid id, struct err *err)
 
 /* --- the keeper's sweep --- */
 
-/* The newest payment's seq, and an xid that is above that of every transaction which can own a seq up to it: a transaction has its xid before it takes
- * a seq (001_ledger.sql), and the two statements run one after the other. */
+/* The newest payment's seq, and an xid that is above that of every transaction which can own a seq up to it: a
+ * transaction has its xid before it takes a seq (001_ledger.sql), and the two statements run one after the other. */
 static int newest_payment(struct db *db, int64_t *ret_seq, char ret_xid[static NUMBER_SIZE], struct err *err)
 {
     static const struct db_statement statements[] = {

@@ -12,13 +12,14 @@ enum { READ_PAGE_MAX = 200 };
 /* {"received":[payment ids]}-like pages are arrays of rows as JSON objects; the caller owns them. NULL on failure. */
 
 struct read_filter {
-    const char *publisher;     /* NULL: all (operators) */
+    const char *publisher;                                           /* NULL: all (operators) */
     const char *currency, *merchant, *reference_type, *reference_id; /* NULL: any */
-    int64_t before_seq;        /* page key: rows with received.seq below it; 0 = from the newest */
-    int limit;                 /* 1..READ_PAGE_MAX */
+    int64_t before_seq; /* page key: rows with received.seq below it; 0 = from the newest */
+    int limit;          /* 1..READ_PAGE_MAX */
 };
 /* Payment ids, newest first, with the seq of `received` as page key. Returns the count, -1 on failure. */
-int read_payment_ids(struct db *db, const struct read_filter *filter, struct uuid *ret_ids, int64_t *ret_seqs, struct err *err) MUST_CHECK;
+int read_payment_ids(struct db *db, const struct read_filter *filter, struct uuid *ret_ids, int64_t *ret_seqs,
+                     struct err *err) MUST_CHECK;
 
 /* The facts of these payments, as store_load(). */
 int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts *ret, struct err *err) MUST_CHECK;
@@ -28,21 +29,27 @@ json_t *read_transfers(struct db *db, struct uuid payment, struct err *err) MUST
 /* Erasable data of one payment, {} when none. */
 json_t *read_personal(struct db *db, struct uuid payment, struct err *err) MUST_CHECK;
 
-/* Trial balance per currency and account: [{"account","currency","debits","credits","balance","pendingDebits","pendingCredits"}];
- * balance = debits - credits of posted transfers. Sums to zero per currency. */
+/* Trial balance per currency and account:
+ * [{"account","currency","debits","credits","balance","pendingDebits","pendingCredits"}]; balance = debits - credits
+ * of posted transfers; holds neither posted nor voided are pending. Sums to zero per currency. */
 json_t *read_trial_balance(struct db *db, struct err *err) MUST_CHECK;
 
-/* Dead letters, newest first: [{"id","at","queue","type","reason","paymentId","commandId","publisher","messageId","attempts","held",
- * "replays","state"}]; state: "held", "compensated", "replayed". `state` NULL: all. before_at_ms 0: from the newest. */
+/* Dead letters, newest first:
+ * [{"id","seq","at","queue","type","reason","paymentId","commandId","publisher","messageId","attempts","held",
+ * "replays","state"}]; state: "held", "compensated", "replayed". `state` NULL: all. before_seq 0: from the newest. */
 json_t *read_dead_letters(struct db *db, const char *state, int64_t before_seq, int limit, struct err *err) MUST_CHECK;
-/* One, whole: the above and "properties", "history", "body" (text, or base64 with "bodyEncoding":"base64"), "facts". NULL with ERR_NOT_FOUND. */
+/* One, whole: the above and "routingKey", "properties", "history", "bodySha256", "body" (text, or base64 with
+ * "bodyEncoding":"base64"), "facts" (its dead: and replay: facts). NULL with ERR_NOT_FOUND. */
 json_t *read_dead_letter(struct db *db, struct uuid id, struct err *err) MUST_CHECK;
 
-/* New payments since `after_seq` for the keeper's sweep: ids and seqs, oldest first; complete up to *ret_seq, which is where to go on
- * (rows of transactions still open are never skipped: the horizon stops before them). Returns the count, -1 on failure. */
-int read_new_payments(struct db *db, int64_t after_seq, struct uuid *ret_ids, int limit, int64_t *ret_seq, struct err *err) MUST_CHECK;
+/* New payments since `after_seq` for the keeper's sweep: ids and seqs, oldest first; complete up to *ret_seq, which
+ * is where to go on (rows of transactions still open are never skipped: it waits for them a second, then answers 0).
+ * On the primary only. Returns the count, -1 on failure. */
+int read_new_payments(struct db *db, int64_t after_seq, struct uuid *ret_ids, int limit, int64_t *ret_seq,
+                      struct err *err) MUST_CHECK;
 
-/* The fact and its payment behind a refund command: refunds are found by the id of the command that asked for them (cause of refund:N). */
+/* The fact and its payment behind a refund command: refunds are found by the id of the command that asked for them
+ * (cause of refund:N). */
 int read_refund(struct db *db, struct uuid refund_command, struct uuid *ret_payment, struct err *err) MUST_CHECK;
 
 #endif

@@ -293,10 +293,15 @@ bool undone(const struct payment *p)
     return p->flow == FLOW_PLAIN || (p->pop_revoked && p->token_released);
 }
 
+bool late_challenge(const struct authorization *a)
+{
+    return a->action && holds(a->result, "absent");
+}
+
 bool may_void(const struct payment *p, int n)
 {
     const struct authorization *a = &p->authorizations[n];
-    if (a->late)
+    if (a->late || late_challenge(a))
         return true;
     if (!a->approved)
         return false;

@@ -11,7 +11,7 @@
  *   auth:N                "intent" | "closed"; body: {"provider","key","sendUntil":ms,"amount","currency"}
  *   auth:N:result         "approved" | "declined" | "cancelled" | "absent"; body: {"provider","reference","code","evidence":{...}}
  *   auth:N:late           "approved"
- *   auth:N:action         "required"
+ *   auth:N:action         "required"; also when it comes after auth:N:result=absent: then the saga voids it
  *   <intent>:doubt:K      "unknown"; intents: auth:N, capture, void:N, refund:N
  *   pop                   "validated" | "rejected"          pop:revoked      "revoked"
  *   token:reserved        "reserved" | "refused"            token:active     "active" | "refused"

@@ -202,7 +202,8 @@ static const struct rule {
     {PER_PAYMENT, capture_of_another_amount, "a body.amount within that of received"},
     {PER_PAYMENT, gap_in_capture_doubts, "the doubt before it"},
     {PER_AUTHORIZATION, void_of_what_may_be_captured,
-     "of the same N: auth:N:late, or auth:N:result=approved with decision=abort or with capture=refused (L7)"},
+     "of the same N: auth:N:late, or auth:N:action with auth:N:result=absent, or auth:N:result=approved with "
+     "decision=abort or capture=refused (L7)"},
     {PER_PAYMENT, token_without_capture, "capture=captured"},
     {PER_PAYMENT, released_though_active, "token:active not to be active"},
     {PER_PAYMENT, undone_without_cause, "decision=abort, capture=refused or token:active=refused"},

@@ -25,6 +25,9 @@ static inline bool holds(const struct fact *fact, const char *outcome)
 const struct fact *undo_cause(const struct payment *p);
 /* pop:revoked and token:released stand; nothing to undo in `plain`. */
 bool undone(const struct payment *p);
+/* L6: the provider asks the customer for what was concluded to be absent: answered, it would be an approval that nobody
+ * waits for. To void it is safe, whichever of the two facts came first. */
+bool late_challenge(const struct authorization *a);
 /* L7: authorization n can never be captured any more, as far as the facts go. */
 bool may_void(const struct payment *p, int n);
 /* Every vote that a capture needs was cast for it; *ret_n is the approved authorization. */

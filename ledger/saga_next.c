@@ -113,6 +113,9 @@ static void rest_on_void_reason(struct follow_up *f, const struct payment *p, in
     const struct authorization *a = &p->authorizations[n];
     if (a->late) {
         rest_on(f, a->late);
+    } else if (late_challenge(a)) {
+        rest_on(f, a->action);
+        rest_on(f, a->result);
     } else if (p->decision_kind == ABORT) {
         rest_on(f, p->decision);
         rest_on(f, a->result);

@@ -1,14 +1,17 @@
 /* store.c - appends: one transaction, one round trip
  *
- * The statements of an append travel as one pipeline: accounts, commands, up to STORE_WAVES statements of facts, transfers, personal data, dead
- * letters, COMMIT. A statement sees what the ones before it did, so "won in this append" is a row whose xid is ours.
+ * The statements of an append travel as one pipeline: accounts, commands, up to STORE_WAVES statements of facts,
+ * transfers, personal data, dead letters, COMMIT. A statement sees what the ones before it did, so "won in this
+ * append" is a row whose xid is ours.
  *
- * Why waves. Whoever inserts a slot that another open transaction has just inserted waits for it; two batches that take the same slots in different
- * orders would wait for each other. So all appends take them in one order: by wave, then payment, then slot. A fact's wave is the rank of its
- * slot, fixed below so that every dependent of the protocol ranks above what it depends on. (A dependent that does not is put one wave after its
- * parent: still right, but then the order is its own, and a deadlock, answered as ERR_AGAIN, is possible.)
+ * Why waves. Whoever inserts a slot that another open transaction has just inserted waits for it; two batches that
+ * take the same slots in different orders would wait for each other. So all appends take them in one order: by wave,
+ * then payment, then slot. A fact's wave is the rank of its slot, fixed below so that every dependent of the
+ * protocol ranks above what it depends on. (A dependent that does not is put one wave after its parent: still right,
+ * but then the order is its own, and a deadlock, answered as ERR_AGAIN, is possible.)
  *
- * Errors are db_run()'s; besides, ERR_INVALID for an append that contradicts itself and ERR_LIMIT for one that is too large, before anything is sent.
+ * Errors are db_run()'s; besides, ERR_INVALID for an append that contradicts itself and ERR_LIMIT for one that is
+ * too large, before anything is sent.
  */
 #include "ledger/store.h"
 
@@ -29,7 +32,8 @@ enum {
     STORE_NUMBER_SIZE = 24, /* an int64 as text */
 };
 
-/* The order in which slots are taken; 0 for all others. Whoever adds a dependent to the protocol gives its slot a rank above its parent's. */
+/* The order in which slots are taken; 0 for all others. Whoever adds a dependent to the protocol gives its slot a
+ * rank above its parent's. */
 static const int ranks[] = {
     [SLOT_DECISION] = 1,     /* with a refusal: received, auth:N:result, pop, token:reserved, dead */
     [SLOT_TOKEN_ACTIVE] = 1, /* refused, with token:released */
@@ -49,7 +53,7 @@ struct store {
 struct store *store_new(const struct db_options *options, struct err *err)
 {
     struct db *db = db_new(options, err);
-    if (db == NULL)
+    if (!db)
         return NULL;
     struct store *store = mem_new(1, sizeof *store);
     store->db = db;
@@ -58,7 +62,7 @@ struct store *store_new(const struct db_options *options, struct err *err)
 
 void store_free(struct store *store)
 {
-    if (store == NULL)
+    if (!store)
         return;
     db_free(store->db);
     free(store->accounts);
@@ -100,8 +104,8 @@ static void plan_free(struct plan *plan)
     free(plan->closings);
 }
 
-/* L7: an abort that finds no authorization begun closes auth:1 in its own transaction. That nothing stands there is for the unique key
- * to say, whoever is inserting it at this moment. */
+/* L7: an abort that finds no authorization begun closes auth:1 in its own transaction. That nothing stands there is
+ * for the unique key to say, whoever is inserting it at this moment. */
 static void plan_closings(struct plan *plan)
 {
     size_t facts = plan->count;
@@ -130,7 +134,7 @@ static int plan_wave(const struct plan *plan, struct planned *item, int depth, s
     int wave = kind < sizeof ranks / sizeof *ranks ? ranks[kind] : 0;
     if (fact->with[0] != '\0') {
         struct planned *parent = plan_find(plan, fact->payment_id, fact->with);
-        if (parent == NULL) {
+        if (!parent) {
             return err_set(err, ERR_INVALID, "fact %s depends on %s, which is not in the same append", fact->slot,
                            fact->with);
         }
@@ -243,7 +247,7 @@ static const char *text_or_null(const char *text)
 /* An empty object for NULL. free() it. */
 static char *encode(const json_t *value)
 {
-    return value != NULL ? json_encode(value) : mem_text("{}");
+    return value ? json_encode(value) : mem_text("{}");
 }
 
 /* --- accounts --- */
@@ -367,7 +371,7 @@ static void note_won(const struct plan *plan, const struct db_result *rows)
 {
     for (int row = 0; row < db_rows(rows); row++) {
         struct planned *item = plan_find(plan, db_uuid(rows, row, 0), db_value(rows, row, 1));
-        if (item != NULL && item->won != NULL)
+        if (item && item->won != NULL)
             *item->won = true;
     }
 }
@@ -452,7 +456,7 @@ static int add_dead_letter(struct batch *batch, const struct append *append, con
     struct uuid_text id, home, payment, command;
     char attempts[STORE_NUMBER_SIZE];
     const char *slot = dead_slot(append, d, text_of(d->id, &id));
-    if (slot == NULL)
+    if (!slot)
         return err_set(err, ERR_INVALID, "dead letter %s has no dead: fact that names it in the same append", id.text);
     snprintf(attempts, sizeof attempts, "%d", d->attempts);
     char *properties = encode(d->properties), *history = encode(d->history), *body = bytea_of(d->body, d->body_size);
@@ -547,13 +551,13 @@ int store_commands(struct store *store, const struct uuid *ids, size_t count, ch
     struct db_result *rows =
         db_query(store->db, "select id, sha256 from ledger.command where id = any($1::uuid[])", 1, params, err);
     db_array_free(&list);
-    for (int row = 0; rows != NULL && row < db_rows(rows); row++) {
+    for (int row = 0; rows && row < db_rows(rows); row++) {
         struct uuid found = db_uuid(rows, row, 0);
         for (size_t i = 0; i < count; i++)
             if (uuid_equal(ids[i], found))
                 snprintf(ret_sha256[i], sizeof ret_sha256[i], "%s", db_value(rows, row, 1));
     }
-    int r = rows != NULL ? 0 : -1;
+    int r = rows ? 0 : -1;
     db_result_free(rows);
     return r;
 }

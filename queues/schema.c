@@ -379,6 +379,8 @@ static bool conforms(struct checking *checking, const json_t *schema, const json
         const json_t *rule = json_object_get(schema, keywords[i].name);
         if (rule && keywords[i].check && !keywords[i].check(checking, keywords[i].whole ? schema : rule, value, field))
             good = false;
+        if (!good && !json_is_object(value) && !json_is_array(value))
+            return false; /* one finding about one value */
     }
     return good;
 }

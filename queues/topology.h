@@ -38,7 +38,8 @@ const char *wait_exchange(int64_t delay_ms, int64_t *ret_delay_ms);
 /* Declares everything over AMQP; idempotent. ERR_CONFLICT names the object that exists with other arguments. */
 int topology_apply(const char *amqp_url, struct err *err) MUST_CHECK;
 
-/* Compares the table with the broker's effective values (arguments and policies) from the management API. Returns the differences as a JSON
+/* Compares the table with the broker's effective values (arguments and policies) from the management API, which lists a change of policy
+ * up to ten seconds late. Returns the differences as a JSON
  * array of {"object","field","expected","found","remedy"}, empty when all is well; NULL when the broker could not be asked. */
 json_t *topology_check(const char *management_url, const char *vhost, struct err *err) MUST_CHECK;
 

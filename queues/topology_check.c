@@ -128,17 +128,6 @@ static json_t *effective(json_t *arguments, json_t *policy, size_t i)
     return json_integer_value(argument) <= json_integer_value(other) ? argument : other;
 }
 
-/* The definition in force. The broker merges user and operator policies into effective_policy_definition, but lists it some seconds late; the name of the
- * user policy is always up to date. */
-static json_t *policy_of(const struct checking *checking, json_t *queue)
-{
-    json_t *merged = json_object();
-    json_t *named = by_name(checking->policies, json_text(queue, "policy", ""));
-    json_object_update(merged, json_object_get(named, "definition"));
-    json_object_update(merged, json_object_get(queue, "effective_policy_definition"));
-    return merged;
-}
-
 static void check_setting(struct checking *checking, const char *object, json_t *queue, json_t *expected, json_t *found,
                           json_t *argument, size_t i)
 {
@@ -163,7 +152,8 @@ static void check_setting(struct checking *checking, const char *object, json_t 
 
 static void check_settings(struct checking *checking, const char *object, json_t *queue, const struct queue_row *row)
 {
-    json_t *expected = topology_arguments(row), *policy = policy_of(checking, queue);
+    /* user and operator policies as the broker merged them; it lists a change some seconds late */
+    json_t *expected = topology_arguments(row), *policy = json_object_get(queue, "effective_policy_definition");
     json_t *arguments = json_object_get(queue, "arguments");
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         char name[TOPOLOGY_NAME_MAX];
@@ -172,7 +162,6 @@ static void check_settings(struct checking *checking, const char *object, json_t
                       json_object_get(arguments, name), i);
     }
     json_decref(expected);
-    json_decref(policy);
 }
 
 static int check_queue(void *arg, const struct queue_row *row)

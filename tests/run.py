@@ -123,13 +123,36 @@ def run_unit(program, suite):
     return passed, failed, f"{text}\n{output.rstrip() or '(no output)'}\n--- end of {name}"
 
 
+def run_check(script, suite):
+    """Runs a script that compares the C code with something independent (a model, another language): one test each."""
+    name = os.path.relpath(script, ROOT)
+    interpreter = "node" if script.endswith(".mjs") else PYTHON
+    started = time.monotonic()
+    try:
+        done = subprocess.run([interpreter, script], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, errors="replace", timeout=min(UNIT_SECONDS, suite.left()), check=False)
+        output, code = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as error:
+        output, code = f"{error.output or ''}\nwas not done in time", 1
+    took = f"{time.monotonic() - started:.1f} s"
+    if code == 0:
+        return 1, 0, f"ok      {name}: {took}"
+    return 0, 1, f"FAILED  {name}: exit code {code}, {took}\n{output.rstrip() or '(no output)'}\n--- end of {name}"
+
+
+def wanted_checks(name):
+    found = sorted(glob.glob(os.path.join(ROOT, "tests", "unit", "**", "check_*"), recursive=True))
+    return [path for path in found if path.endswith((".py", ".mjs")) and (name is None or name in os.path.basename(path))]
+
+
 def run_units(folders, name, suite):
     sources = sorted(glob.glob("test_*.c", root_dir=os.path.join(ROOT, "tests", "unit")))
     programs = [os.path.join(folder, "unit", f.removesuffix(".c")) for folder in folders for f in sources
                 if name is None or name in f]
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
-        for result in concurrent.futures.as_completed([pool.submit(run_unit, p, suite) for p in programs]):
+        work = [pool.submit(run_unit, p, suite) for p in programs] + [pool.submit(run_check, p, suite) for p in wanted_checks(name)]
+        for result in concurrent.futures.as_completed(work):
             passed, failed, text = result.result()
             suite.count(passed, failed)
             say(text)

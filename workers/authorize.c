@@ -68,15 +68,18 @@ static json_t *channels(const struct publisher_config *publisher)
 
 static json_t *received_body(const struct job *job, const struct publisher_config *publisher)
 {
-    static const char *const copied[] = {"amount",    "currency",  "paymentToken", "customerId", "description",
-                                         "reference", "metadata",  "tokens",       NULL};
+    static const char *const copied[] = {"amount",    "currency", "paymentToken", "customerId", "description",
+                                         "reference", "metadata", "tokens",       NULL};
     const json_t *wish = job->command.body;
     int64_t expires = publisher ? publisher->expires_in_ms : config_int(job->around->config, "payment.expires_in_ms");
     json_t *body = json_object();
     copy_members(body, wish, copied);
     json_object_set_new(body, "flow", json_string(json_text(wish, "flow", publisher ? publisher->flow : "plain")));
-    json_object_set_new(body, "paymentMethod", json_string(json_text(wish, "paymentMethod", publisher ? publisher->payment_method : "card")));
-    json_object_set_new(body, "merchant", json_string(json_text(wish, "merchant", publisher ? publisher->merchant : job->command.publisher)));
+    json_object_set_new(body, "paymentMethod",
+                        json_string(json_text(wish, "paymentMethod", publisher ? publisher->payment_method : "card")));
+    json_object_set_new(
+        body, "merchant",
+        json_string(json_text(wish, "merchant", publisher ? publisher->merchant : job->command.publisher)));
     json_object_set_new(body, "publisher", json_string(job->command.publisher));
     json_object_set_new(body, "messageId", json_string(job->command.message_id));
     json_object_set_new(body, "sha256", json_string(job->command.sha256));
@@ -108,7 +111,8 @@ static json_t *refusal(const struct job *job, const struct publisher_config *pub
         return abort_body("NO_ROUTE", "no_gateway", "no payment provider is configured");
     bool dual = strcmp(json_text(received, "flow", ""), "dual") == 0;
     if (dual && (!job->around->pop || !job->around->tokens))
-        return abort_body("NO_ROUTE", "no_dual", "the flow dual needs validators and a token system in the configuration");
+        return abort_body("NO_ROUTE", "no_dual",
+                          "the flow dual needs validators and a token system in the configuration");
     if (dual && !json_object_get(received, "tokens"))
         return abort_body("REFUSED_BY_RULE", "tokens_missing", "the flow dual needs tokens");
     return NULL;
@@ -190,8 +194,10 @@ static enum verdict plan_create(struct job *job)
 {
     if (!job->payment.received)
         return accept_payment(job);
-    if (job_caused(job, job->payment.received) && strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0)
-        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id); /* L10 */
+    if (job_caused(job, job->payment.received) &&
+        strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0)
+        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
+                        job->command.message_id); /* L10 */
     return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
 }
 
@@ -225,7 +231,8 @@ static bool may_still_send(const struct job *job, int n)
 static enum verdict call_own_authorization(struct job *job, int n)
 {
     job->question = 0;
-    if (job->payment.decision_kind == ABORT) { /* L5: seen between intent and call: not sent, and nobody may think it was never meant */
+    if (job->payment.decision_kind ==
+        ABORT) { /* L5: seen between intent and call: not sent, and nobody may think it was never meant */
         snprintf(job->answer.code, sizeof job->answer.code, "aborted_before_call");
         char slot[SLOT_SIZE];
         snprintf(slot, sizeof slot, "auth:%d", n);
@@ -237,9 +244,11 @@ static enum verdict call_own_authorization(struct job *job, int n)
 
 static enum verdict call_authorization(struct job *job)
 {
-    if (job->payment.received && strcmp(job->command.type->name, "payment.create") == 0 && job_caused(job, job->payment.received) &&
+    if (job->payment.received && strcmp(job->command.type->name, "payment.create") == 0 &&
+        job_caused(job, job->payment.received) &&
         strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0)
-        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id); /* L10 */
+        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
+                        job->command.message_id); /* L10 */
     int n = own_open_authorization(job);
     if (n)
         return call_own_authorization(job, n);
@@ -281,7 +290,9 @@ static enum verdict add_negative(struct job *job, int n, const char *outcome)
         add_authorization(job, n + 1, json_string_value(json_array_get(list, (size_t)n)), slot);
         return VERDICT_CALL;
     }
-    const char *reason = strcmp(outcome, "absent") == 0 ? "ABSENT" : strcmp(outcome, "cancelled") == 0 ? "PROVIDER_CANCELLED" : "DECLINED";
+    const char *reason = strcmp(outcome, "absent") == 0      ? "ABSENT"
+                         : strcmp(outcome, "cancelled") == 0 ? "PROVIDER_CANCELLED"
+                                                             : "DECLINED";
     job_fact(job, "decision", slot, "abort", abort_body(reason, job->answer.code, job->answer.message));
     return VERDICT_DONE;
 }
@@ -303,7 +314,8 @@ static enum verdict challenge(struct job *job, int n)
         return start_provider_call(job, PROVIDER_VOID, slot, n, job->payment.amount, false);
     }
     if (!job->payment.authorizations[n].action)
-        job_fact_f(job, NULL, "required", answer_body(job, authorization_provider(&job->payment, n)), "auth:%d:action", n);
+        job_fact_f(job, NULL, "required", answer_body(job, authorization_provider(&job->payment, n)), "auth:%d:action",
+                   n);
     if (job->ask)
         doubt_authorization(job, n); /* the next question */
     return VERDICT_DONE;
@@ -344,7 +356,8 @@ static enum verdict settle_authorization(struct job *job)
     case PROVIDER_ACTION:
         return challenge(job, n);
     case PROVIDER_ABSENT:
-        if (job->ask && may_conclude_absent(job, job->payment.authorizations[n].intent->body, job->payment.authorizations[n].last_doubt))
+        if (job->ask && may_conclude_absent(job, job->payment.authorizations[n].intent->body,
+                                            job->payment.authorizations[n].last_doubt))
             return add_negative(job, n, "absent");
         break;
     case PROVIDER_UNKNOWN:
@@ -359,7 +372,8 @@ static enum verdict check_authorization(struct job *job)
 {
     int n = job->target;
     const struct authorization *authorization = &job->payment.authorizations[n];
-    if (job->answer.outcome != PROVIDER_DONE || job->cancelling || !authorization->result || authorization->approved || authorization->late)
+    if (job->answer.outcome != PROVIDER_DONE || job->cancelling || !authorization->result || authorization->approved ||
+        authorization->late)
         return VERDICT_DONE;
     return add_hold(job, n, "late");
 }
@@ -398,7 +412,8 @@ static enum verdict plan_capture(struct job *job)
         return job_retry(job, "the provider %s is not configured here", name);
     char outcome[OUTCOME_SIZE];
     snprintf(outcome, sizeof outcome, "commit:%d", n);
-    job_fact(job, "decision", NULL, outcome, intent_body(job, name, "capture", repeat_window_ms(provider))); /* L7: first insert wins */
+    job_fact(job, "decision", NULL, outcome,
+             intent_body(job, name, "capture", repeat_window_ms(provider))); /* L7: first insert wins */
     return VERDICT_CALL;
 }
 
@@ -426,7 +441,8 @@ static enum verdict add_capture(struct job *job)
     json_t *body = answer_body(job, authorization_provider(&job->payment, job->target));
     json_object_set_new(body, "amount", json_integer(job->payment.amount));
     job_fact(job, "capture", NULL, "captured", body);
-    return job_books(job, transfers, book_capture(&job->payment, job->target, job->payment.amount, transfers, &err), &err);
+    return job_books(job, transfers, book_capture(&job->payment, job->target, job->payment.amount, transfers, &err),
+                     &err);
 }
 
 static enum verdict settle_capture(struct job *job)
@@ -488,7 +504,8 @@ static enum verdict add_void(struct job *job, const char *outcome)
 {
     struct new_transfer transfers[BOOK_LEGS_MAX];
     struct err err = {0};
-    job_fact_f(job, NULL, outcome, answer_body(job, authorization_provider(&job->payment, job->target)), "void:%d", job->target);
+    job_fact_f(job, NULL, outcome, answer_body(job, authorization_provider(&job->payment, job->target)), "void:%d",
+               job->target);
     return job_books(job, transfers, book_void(&job->payment, job->target, transfers, &err), &err);
 }
 
@@ -505,7 +522,8 @@ static enum verdict settle_void(struct job *job)
             return add_void(job, "nothing");
         break;
     case PROVIDER_REFUSED:
-        return job_dead(job, DEATH_REFUSED, "the provider refuses to void authorization %d: %s", job->target, job->answer.code);
+        return job_dead(job, DEATH_REFUSED, "the provider refuses to void authorization %d: %s", job->target,
+                        job->answer.code);
     case PROVIDER_ACTION:
     case PROVIDER_UNKNOWN:
         break;
@@ -519,7 +537,8 @@ static enum verdict settle_void(struct job *job)
 
 static bool owns_payment(const struct job *job)
 {
-    return job->payment.received && strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
+    return job->payment.received &&
+           strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
 }
 
 static enum verdict plan_cancel(struct job *job)
@@ -540,14 +559,27 @@ static enum verdict plan_cancel(struct job *job)
 static enum verdict call_cancel(struct job *job)
 {
     if (job->payment.decision_kind == UNDECIDED)
-        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id);
+        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
+                        job->command.message_id);
     return VERDICT_DONE;
 }
 
 static const struct step steps[] = {
-    {.command = "payment.create", .plan = plan_create, .call = call_authorization, .settle = settle_authorization, .check = check_authorization},
-    {.command = "authorize.start", .plan = plan_start, .call = call_authorization, .settle = settle_authorization, .check = check_authorization},
-    {.command = "authorize.resolve", .plan = plan_resolve, .call = call_authorization, .settle = settle_authorization, .check = check_authorization},
+    {.command = "payment.create",
+     .plan = plan_create,
+     .call = call_authorization,
+     .settle = settle_authorization,
+     .check = check_authorization},
+    {.command = "authorize.start",
+     .plan = plan_start,
+     .call = call_authorization,
+     .settle = settle_authorization,
+     .check = check_authorization},
+    {.command = "authorize.resolve",
+     .plan = plan_resolve,
+     .call = call_authorization,
+     .settle = settle_authorization,
+     .check = check_authorization},
     {.command = "authorize.capture", .plan = plan_capture, .call = call_capture, .settle = settle_capture},
     {.command = "authorize.void", .plan = plan_void, .call = call_void, .settle = settle_void},
     {.command = "payment.cancel", .plan = plan_cancel, .call = call_cancel},

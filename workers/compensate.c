@@ -18,16 +18,16 @@ enum { TYPE_SIZE = 48 };
 
 /* What is known of the message that died. */
 struct dead {
-    struct uuid command_id;  /* nil when it could not be read */
+    struct uuid command_id; /* nil when it could not be read */
     enum death death;
-    bool own_queue;          /* died in our own queue: archived, never acted upon */
-    char type[TYPE_SIZE];    /* "" when it could not be read */
+    bool own_queue;       /* died in our own queue: archived, never acted upon */
+    char type[TYPE_SIZE]; /* "" when it could not be read */
     char queue[64];
     char routing_key[256];
     char publisher[PUBLISHER_SIZE];
     char message_id[MESSAGE_ID_SIZE];
     int attempts;
-    char *body;              /* masked; lives behind this struct */
+    char *body; /* masked; lives behind this struct */
     size_t body_size;
     char body_sha256[SHA256_HEX_SIZE];
 };
@@ -77,7 +77,8 @@ static void read_broker_headers(struct dead *dead, const json_t *headers)
 static bool published_by_us(const struct job *job)
 {
     const struct message *message = &job->delivery->message;
-    return message->user_id && strcmp(message->user_id, job->around->user) == 0 && json_text(message->headers, HEADER_DEAD_LETTER, NULL);
+    return message->user_id && strcmp(message->user_id, job->around->user) == 0 &&
+           json_text(message->headers, HEADER_DEAD_LETTER, NULL);
 }
 
 static void read_headers(struct job *job, struct dead *dead)
@@ -119,7 +120,8 @@ static struct uuid dead_letter_id(const struct job *job, const struct dead *dead
         return id;
     const json_t *entry = json_array_get(json_object_get(job->delivery->message.headers, "x-death"), 0);
     char which[160];
-    snprintf(which, sizeof which, "%.60s %lld %.64s", dead->queue, (long long)json_int(entry, "count", 0), dead->body_sha256);
+    snprintf(which, sizeof which, "%.60s %lld %.64s", dead->queue, (long long)json_int(entry, "count", 0),
+             dead->body_sha256);
     return uuid_command("dead-letter", which, dead->message_id[0] ? dead->message_id : "-");
 }
 
@@ -193,7 +195,8 @@ static bool ends_payment(const struct job *job, const struct dead *dead)
 /* An activation that nobody could finish goes to the arbiter: token.release. */
 static bool goes_to_arbiter(const struct job *job, const struct dead *dead)
 {
-    return strcmp(dead->type, "token.activate") == 0 && job->payment.captured && !dead->own_queue && concerns_its_payment(dead);
+    return strcmp(dead->type, "token.activate") == 0 && job->payment.captured && !dead->own_queue &&
+           concerns_its_payment(dead);
 }
 
 static void add_archive(struct job *job, const struct dead *dead)
@@ -237,11 +240,12 @@ static enum verdict plan_dead(struct job *job)
     uuid_format(job->command.id, letter);
     uuid_format(uuid_is_nil(dead->command_id) ? job->command.id : dead->command_id, command);
     snprintf(slot, sizeof slot, "dead:%s:%d", command, next_death(job, command));
-    json_t *body = json_pack("{s:s, s:s, s:s, s:b}", "deadLetter", letter, "reason", death_text(dead->death), "message", last_reason(job),
-                             "held", !ends && !goes_to_arbiter(job, dead));
+    json_t *body = json_pack("{s:s, s:s, s:s, s:b}", "deadLetter", letter, "reason", death_text(dead->death), "message",
+                             last_reason(job), "held", !ends && !goes_to_arbiter(job, dead));
     job_fact(job, slot, NULL, dead->type[0] ? dead->type : "unreadable", body);
     if (ends)
-        job_fact(job, "decision", slot, "abort", abort_body("DEAD_LETTERED", death_text(dead->death), dead->type)); /* L7 */
+        job_fact(job, "decision", slot, "abort",
+                 abort_body("DEAD_LETTERED", death_text(dead->death), dead->type)); /* L7 */
     add_archive(job, dead);
     return VERDICT_CALL;
 }
@@ -251,7 +255,8 @@ static enum verdict call_dead(struct job *job)
     return own_death(job) ? VERDICT_DONE : VERDICT_AGAIN; /* another death of the same command took this number */
 }
 
-static const struct step dead_letter = {.command = "dead-letter", .plan = plan_dead, .call = call_dead, .looks_at_all = true};
+static const struct step dead_letter = {
+    .command = "dead-letter", .plan = plan_dead, .call = call_dead, .looks_at_all = true};
 /* Died in our own queue: what follows from it is a person's to say. */
 static const struct step own_dead_letter = {.command = "dead-letter", .plan = plan_dead, .call = call_dead};
 
@@ -301,7 +306,8 @@ static enum verdict plan_look(struct job *job)
 
 static void replay_slot(const struct job *job, char ret[static SLOT_SIZE])
 {
-    snprintf(ret, SLOT_SIZE, "replay:%s:%d", json_text(job->command.body, "deadLetterId", ""), (int)json_int(job->command.body, "n", 1));
+    snprintf(ret, SLOT_SIZE, "replay:%s:%d", json_text(job->command.body, "deadLetterId", ""),
+             (int)json_int(job->command.body, "n", 1));
 }
 
 /* The archived message, or NULL with the verdict that follows. */
@@ -316,21 +322,24 @@ static json_t *archived(struct job *job, enum verdict *ret)
     }
     json_t *letter = read_dead_letter(job->around->reader, id, &err);
     if (!letter)
-        *ret = err.code == ERR_NOT_FOUND ? job_dead(job, DEATH_INVALID, "deadLetterId: no such dead letter") : job_retry(job, "%s", err.text);
+        *ret = err.code == ERR_NOT_FOUND ? job_dead(job, DEATH_INVALID, "deadLetterId: no such dead letter")
+                                         : job_retry(job, "%s", err.text);
     return letter;
 }
 
 static enum verdict check_replayable(struct job *job, const json_t *letter)
 {
     if (!command_type_find(json_text(letter, "type", "")))
-        return job_dead(job, DEATH_INVALID, "deadLetterId: its message cannot be read; publish a corrected one instead");
+        return job_dead(job, DEATH_INVALID,
+                        "deadLetterId: its message cannot be read; publish a corrected one instead");
     if (json_text(letter, "bodyEncoding", NULL))
         return job_dead(job, DEATH_INVALID, "deadLetterId: its body is no text; publish a corrected message instead");
     const char *body = json_text(letter, "body", "");
     char digest[SHA256_HEX_SIZE];
     sha256_hex(body, strlen(body), digest);
     if (strcmp(digest, json_text(letter, "bodySha256", digest)) != 0)
-        return job_dead(job, DEATH_INVALID, "deadLetterId: its body carried a card number and was masked; it cannot be sent again");
+        return job_dead(job, DEATH_INVALID,
+                        "deadLetterId: its body carried a card number and was masked; it cannot be sent again");
     return VERDICT_CALL;
 }
 
@@ -342,7 +351,8 @@ static enum verdict plan_replay(struct job *job)
     if (!letter)
         return verdict;
     struct uuid stands = {0};
-    if (uuid_parse(json_text(letter, "paymentId", json_text(letter, "id", "")), &stands) == 0 && !uuid_equal(stands, job->command.payment_id)) {
+    if (uuid_parse(json_text(letter, "paymentId", json_text(letter, "id", "")), &stands) == 0 &&
+        !uuid_equal(stands, job->command.payment_id)) {
         job->command.payment_id = stands; /* the letter knows where its facts stand */
         return VERDICT_AGAIN;
     }
@@ -353,7 +363,8 @@ static enum verdict plan_replay(struct job *job)
     verdict = check_replayable(job, letter);
     if (verdict != VERDICT_CALL)
         return verdict;
-    struct new_fact *fact = job_fact(job, slot, NULL, "replayed", json_pack("{s:s}", "reason", json_text(job->command.body, "reason", "")));
+    struct new_fact *fact =
+        job_fact(job, slot, NULL, "replayed", json_pack("{s:s}", "reason", json_text(job->command.body, "reason", "")));
     snprintf(fact->actor, sizeof fact->actor, "%s", json_text(job->command.body, "actor", job->around->user));
     return VERDICT_CALL;
 }
@@ -361,7 +372,8 @@ static enum verdict plan_replay(struct job *job)
 /* A clean message with the same command id: whatever is done already stays done. */
 static void publish_replay(struct job *job, const json_t *letter)
 {
-    const char *type = json_text(letter, "type", ""), *body = json_text(letter, "body", ""), *id = json_text(letter, "messageId", "");
+    const char *type = json_text(letter, "type", ""), *body = json_text(letter, "body", ""),
+               *id = json_text(letter, "messageId", "");
     struct message message = {
         .exchange = strdup(EXCHANGE_COMMANDS),
         .routing_key = strdup(type),
@@ -369,8 +381,9 @@ static void publish_replay(struct job *job, const json_t *letter)
         .content_type = strdup("application/json"),
         .message_id = strdup(id),
         .user_id = strdup(job->around->user),
-        .headers = json_pack("{s:s, s:s, s:I}", HEADER_PUBLISHER, json_text(letter, "publisher", ""), HEADER_REPLAY, json_text(letter, "id", ""),
-                             HEADER_REPLAY_NUMBER, (json_int_t)json_int(job->command.body, "n", 1)),
+        .headers = json_pack("{s:s, s:s, s:I}", HEADER_PUBLISHER, json_text(letter, "publisher", ""), HEADER_REPLAY,
+                             json_text(letter, "id", ""), HEADER_REPLAY_NUMBER,
+                             (json_int_t)json_int(job->command.body, "n", 1)),
         .body = strdup(body),
         .body_size = strlen(body),
     };

@@ -140,7 +140,8 @@ struct new_fact *job_fact(struct job *job, const char *slot, const char *with, c
     return fact;
 }
 
-struct new_fact *job_fact_f(struct job *job, const char *with, const char *outcome, json_t *body, const char *slot_format, ...)
+struct new_fact *job_fact_f(struct job *job, const char *with, const char *outcome, json_t *body,
+                            const char *slot_format, ...)
 {
     char slot[SLOT_SIZE];
     va_list args;
@@ -231,7 +232,8 @@ static void settled(void *arg, enum publish_outcome outcome)
     if (outcome != PUBLISH_CONFIRMED)
         job->publish_failed = true;
     if (outcome == PUBLISH_RETURNED)
-        log_error("a message of %s came back: no queue is bound for it; run `acquit topology apply`", job->step->command);
+        log_error("a message of %s came back: no queue is bound for it; run `acquit topology apply`",
+                  job->step->command);
     worker_wake(job->worker);
 }
 
@@ -278,7 +280,8 @@ static void publish_follow_up(struct job *job, const struct follow_up *follow_up
     if (sent_before(job, follow_up->id))
         return;
     struct message message = {0};
-    command_message(follow_up->type, follow_up->id, job->command.payment_id, follow_up->slot, NULL, job->around->user, &message);
+    command_message(follow_up->type, follow_up->id, job->command.payment_id, follow_up->slot, NULL, job->around->user,
+                    &message);
     free(message.exchange);
     message.exchange = strdup(exchange_for(job, follow_up));
     job_publish(job, &message);
@@ -324,8 +327,8 @@ static json_t *history_with(const struct job *job, const char *reason)
     json_t *history = job->command.history ? json_deep_copy(job->command.history) : json_array();
     while (json_array_size(history) >= HISTORY_MAX)
         json_array_remove(history, 1); /* the first stays: it says when it began */
-    json_array_append_new(history, json_pack("{s:I, s:i, s:s}", "at", (json_int_t)clock_wall_ms(), "attempt", job->command.attempt + 1,
-                                             "reason", reason));
+    json_array_append_new(history, json_pack("{s:I, s:i, s:s}", "at", (json_int_t)clock_wall_ms(), "attempt",
+                                             job->command.attempt + 1, "reason", reason));
     return history;
 }
 
@@ -377,8 +380,8 @@ static struct uuid dead_letter_id(const struct job *job)
 {
     char which[128];
     const json_t *headers = job->delivery->message.headers;
-    snprintf(which, sizeof which, "%.36s:%d %d %s", json_text(headers, HEADER_REPLAY, ""), (int)json_int(headers, HEADER_REPLAY_NUMBER, 0),
-             job->command.attempt, job->delivery->queue);
+    snprintf(which, sizeof which, "%.36s:%d %d %s", json_text(headers, HEADER_REPLAY, ""),
+             (int)json_int(headers, HEADER_REPLAY_NUMBER, 0), job->command.attempt, job->delivery->queue);
     struct uuid id = job->command.id;
     if (uuid_is_nil(id)) {
         char digest[65];
@@ -397,12 +400,14 @@ void job_publish_dead(struct job *job)
     message.exchange = strdup(EXCHANGE_DEAD);
     free(message.routing_key);
     /* What dies while it is archived goes to the archive's own dead letters, where it stands alone. */
-    bool again = strncmp(job->delivery->queue, "acquit.dead.", 12) == 0 || strcmp(job->delivery->queue, "acquit.unroutable") == 0;
+    bool again = strncmp(job->delivery->queue, "acquit.dead.", 12) == 0 ||
+                 strcmp(job->delivery->queue, "acquit.unroutable") == 0;
     message.routing_key = strdup(again ? "acquit.compensate" : job->delivery->queue);
     json_object_set_new(message.headers, HEADER_QUEUE, json_string(job->delivery->queue));
     json_object_set_new(message.headers, HEADER_DEAD_LETTER, json_string(id));
     json_object_set_new(message.headers, HEADER_REASON, json_string(death_text(job->death)));
-    json_object_set_new(message.headers, HEADER_ROUTING_KEY, json_string(job->delivery->message.routing_key ? job->delivery->message.routing_key : ""));
+    json_object_set_new(message.headers, HEADER_ROUTING_KEY,
+                        json_string(job->delivery->message.routing_key ? job->delivery->message.routing_key : ""));
     json_object_set_new(message.headers, HEADER_ATTEMPT, json_integer(job->command.attempt + 1));
     json_object_set_new(message.headers, HEADER_HISTORY, history_with(job, job->reason));
     json_object_set_new(message.headers, HEADER_PROPERTIES, message_properties(&job->delivery->message));

@@ -33,7 +33,8 @@ static void usage(FILE *out)
     fputs("usage: acquit-worker TYPE [--config FILE]\n"
           "\n"
           "Takes commands of one type from RabbitMQ and writes what happened into the ledger.\n"
-          "TYPE: authorize, pop-validate, token-activate, refund, notify, compensate (an instance may follow: authorize-2)\n"
+          "TYPE: authorize, pop-validate, token-activate, refund, notify, compensate (an instance may follow: "
+          "authorize-2)\n"
           "\n"
           "  --config FILE   settings (default: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf)\n"
           "  --help          this text\n"
@@ -122,7 +123,10 @@ static int run(const struct worker_type *type, int instance, const char *name, c
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'}, {0}};
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {0}};
     const char *config_path = NULL;
     for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         if (c == 'h') {

@@ -65,14 +65,14 @@ static json_t *event_body(const struct job *job, const char *event)
     public_id_format(payment->id, public_id);
     const char *status = refund > 0 ? public_state_text(payment->public) : type + strlen("payment.");
     json_t *data = json_pack("{s:s, s:s, s:s, s:I, s:s, s:I}", "transactionId", public_id, "paymentId", plain, "status",
-                             status, "amount", (json_int_t)payment->amount, "currency", payment->currency,
-                             "refunded", (json_int_t)payment->refunded);
+                             status, "amount", (json_int_t)payment->amount, "currency", payment->currency, "refunded",
+                             (json_int_t)payment->refunded);
     if (payment->reason)
         json_object_set_new(data, "reason", json_string(payment->reason));
     if (refund > 0 && refund <= payment->refund_count)
         json_object_set_new(data, "refundAmount", json_integer(payment->refunds[refund].amount));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "specversion", "1.0", "id", id, "source", "acquit", "type", type, "subject",
-                     public_id, "time", clock_format(clock_wall_ms(), time), "data", data);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "specversion", "1.0", "id", id, "source", "acquit", "type",
+                     type, "subject", public_id, "time", clock_format(clock_wall_ms(), time), "data", data);
 }
 
 static enum verdict call_notify(struct job *job)

@@ -20,9 +20,11 @@ static int64_t first_failure_ms(const struct command *command, int64_t now_ms)
     return json_int(first, "at", now_ms);
 }
 
-bool policy_retry(const struct config *config, const struct command *command, bool unknown_payment, int64_t now_ms, int64_t *ret_delay_ms)
+bool policy_retry(const struct config *config, const struct command *command, bool unknown_payment, int64_t now_ms,
+                  int64_t *ret_delay_ms)
 {
-    *ret_delay_ms = policy_back_off(config_int(config, "retry.base_ms"), config_int(config, "retry.cap_ms"), command->attempt);
+    *ret_delay_ms =
+        policy_back_off(config_int(config, "retry.base_ms"), config_int(config, "retry.cap_ms"), command->attempt);
     if (unknown_payment)
         return now_ms - first_failure_ms(command, now_ms) < config_int(config, "retry.unknown_payment_ms");
     return command->attempt + 1 < config_int(config, "retry.attempts");

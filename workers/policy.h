@@ -14,7 +14,8 @@ int64_t policy_back_off(int64_t base_ms, int64_t cap_ms, int attempt);
 
 /* May the command be tried again after `attempt` attempts that failed? *ret_delay_ms says when. A refund or cancel of an unknown payment waits for
  * retry.unknown_payment_ms in all instead of counting attempts. */
-bool policy_retry(const struct config *config, const struct command *command, bool unknown_payment, int64_t now_ms, int64_t *ret_delay_ms);
+bool policy_retry(const struct config *config, const struct command *command, bool unknown_payment, int64_t now_ms,
+                  int64_t *ret_delay_ms);
 
 /* When question K about an unknown outcome is asked (L6: unknown outcomes do not count as attempts). */
 int64_t policy_question_delay(const struct config *config, int k);

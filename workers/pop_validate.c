@@ -58,7 +58,8 @@ static enum verdict settle_validate(struct job *job)
     case POP_REJECTED:
         job_fact(job, "pop", NULL, "rejected", votes_body(job));
         if (job->payment.decision_kind == UNDECIDED)
-            job_fact(job, "decision", "pop", "abort", abort_body("POP_REJECTED", "pop_rejected", "the validators reject the purchase"));
+            job_fact(job, "decision", "pop", "abort",
+                     abort_body("POP_REJECTED", "pop_rejected", "the validators reject the purchase"));
         return VERDICT_DONE;
     case POP_REVOKED:
         return job_retry(job, "the validators say it was revoked, and no decision is in sight yet");

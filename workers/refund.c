@@ -29,7 +29,8 @@ static bool is_open(const struct refund *refund)
 
 static bool owns_payment(const struct job *job)
 {
-    return job->payment.received && strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
+    return job->payment.received &&
+           strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
 }
 
 /* Why this amount cannot be refunded; NULL when it can, with its share of the commission. */
@@ -41,8 +42,8 @@ static const char *refusal(const struct payment *payment, int64_t amount, struct
     return book_refund_share(payment, amount, ret, &err) == 0 ? NULL : "exceeds_capture";
 }
 
-static json_t *refund_body(const struct job *job, const char *provider, const char *slot, int64_t amount, const struct refund_share *share,
-                           const char *refused)
+static json_t *refund_body(const struct job *job, const char *provider, const char *slot, int64_t amount,
+                           const struct refund_share *share, const char *refused)
 {
     const struct provider *found = step_provider(job, provider);
     json_t *body = intent_body(job, provider, slot, found ? repeat_window_ms(found) : 0);
@@ -58,20 +59,23 @@ static json_t *refund_body(const struct job *job, const char *provider, const ch
     return body;
 }
 
-static struct new_fact *add_refund(struct job *job, int64_t amount, const struct refund_share *share, const char *refused)
+static struct new_fact *add_refund(struct job *job, int64_t amount, const struct refund_share *share,
+                                   const char *refused)
 {
     char slot[SLOT_SIZE];
     const struct payment *payment = &job->payment;
     snprintf(slot, sizeof slot, "refund:%d", payment->refund_count + 1);
     const char *provider = authorization_provider(payment, payment->commit);
-    return job_fact(job, slot, NULL, refused ? "refused" : "accepted", refund_body(job, provider, slot, amount, share, refused));
+    return job_fact(job, slot, NULL, refused ? "refused" : "accepted",
+                    refund_body(job, provider, slot, amount, share, refused));
 }
 
 static enum verdict plan_again(struct job *job, int n)
 {
     const struct refund *refund = &job->payment.refunds[n];
     if (job->command.type->is_public && strcmp(json_text(refund->intent->body, "sha256", ""), job->command.sha256) != 0)
-        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id); /* L10 */
+        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
+                        job->command.message_id); /* L10 */
     return is_open(refund) ? VERDICT_CALL : VERDICT_DONE;
 }
 
@@ -130,7 +134,8 @@ static enum verdict start(struct job *job, int n, int question)
     char slot[SLOT_SIZE];
     const struct refund *refund = &job->payment.refunds[n];
     snprintf(slot, sizeof slot, "refund:%d", n);
-    bool ask = is_spent(refund->last_doubt) || !policy_may_send(clock_wall_ms(), json_int(refund->intent->body, "sendUntil", 0));
+    bool ask = is_spent(refund->last_doubt) ||
+               !policy_may_send(clock_wall_ms(), json_int(refund->intent->body, "sendUntil", 0));
     enum verdict verdict = start_provider_call(job, PROVIDER_REFUND, slot, job->payment.commit, refund->amount, ask);
     job->target = n;
     job->question = question;
@@ -144,7 +149,8 @@ static enum verdict call_refund(struct job *job)
         return is_open(&job->payment.refunds[own]) ? start(job, own, 0) : VERDICT_DONE;
     if (job->payment.refund_count >= job->target)
         return VERDICT_AGAIN; /* somebody else has this N */
-    return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id); /* L10 */
+    return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
+                    job->command.message_id); /* L10 */
 }
 
 static enum verdict call_unwind(struct job *job)
@@ -176,7 +182,8 @@ static enum verdict settle_refund(struct job *job)
     case PROVIDER_REFUSED:
         job_fact(job, slot, NULL, "refused", answer_body(job, provider));
         if (job->payment.state == SAGA_UNWINDING)
-            return job_dead(job, DEATH_REFUSED, "the provider refuses the refund that undoes the payment: %s", job->answer.code);
+            return job_dead(job, DEATH_REFUSED, "the provider refuses the refund that undoes the payment: %s",
+                            job->answer.code);
         return VERDICT_DONE;
     case PROVIDER_ACTION:
     case PROVIDER_EXPIRED:

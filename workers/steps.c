@@ -36,8 +36,8 @@ const char *authorization_provider(const struct payment *payment, int n)
 json_t *intent_body(const struct job *job, const char *provider, const char *slot, int64_t window_ms)
 {
     char key[PROVIDER_KEY_TEXT_SIZE];
-    return json_pack("{s:s, s:s, s:I}", "provider", provider, "key", intent_key(job->command.payment_id, slot, key), "sendUntil",
-                     (json_int_t)(clock_wall_ms() + window_ms));
+    return json_pack("{s:s, s:s, s:I}", "provider", provider, "key", intent_key(job->command.payment_id, slot, key),
+                     "sendUntil", (json_int_t)(clock_wall_ms() + window_ms));
 }
 
 int64_t repeat_window_ms(const struct provider *provider)
@@ -48,8 +48,8 @@ int64_t repeat_window_ms(const struct provider *provider)
 
 json_t *answer_body(const struct job *job, const char *provider)
 {
-    json_t *body = json_pack("{s:s, s:s, s:s, s:s}", "provider", provider, "reference", job->answer.reference, "code", job->answer.code,
-                             "message", job->answer.message);
+    json_t *body = json_pack("{s:s, s:s, s:s, s:s}", "provider", provider, "reference", job->answer.reference, "code",
+                             job->answer.code, "message", job->answer.message);
     if (job->answer.evidence)
         json_object_set(body, "evidence", job->answer.evidence);
     if (job->answer.action)
@@ -81,12 +81,14 @@ bool may_conclude_absent(const struct job *job, const json_t *intent_body_of, co
     int64_t last_sent_ms = json_int(intent_body_of, "sendUntil", INT64_MAX / 2);
     if (is_spent(last_doubt) && spent_at_ms(last_doubt) < last_sent_ms)
         last_sent_ms = spent_at_ms(last_doubt);
-    return policy_may_conclude_absent(job->asked_at_ms, last_sent_ms, options->timeout_ms, options->visibility_horizon_ms);
+    return policy_may_conclude_absent(job->asked_at_ms, last_sent_ms, options->timeout_ms,
+                                      options->visibility_horizon_ms);
 }
 
 void add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt)
 {
-    json_t *body = json_pack("{s:s, s:s, s:b}", "code", job->answer.code, "message", job->answer.message, "asked", job->ask ? 1 : 0);
+    json_t *body = json_pack("{s:s, s:s, s:b}", "code", job->answer.code, "message", job->answer.message, "asked",
+                             job->ask ? 1 : 0);
     if (job->answer.evidence)
         json_object_set(body, "evidence", job->answer.evidence);
     int64_t spent_at = is_spent(last_doubt) ? spent_at_ms(last_doubt) : job->answer.spent ? clock_wall_ms() : 0;
@@ -123,7 +125,8 @@ static enum verdict answer_unknown(struct job *job, const char *code, const char
 /* The reference of authorization N at its provider, as far as it is known. */
 static const char *authorization_reference(const struct authorization *authorization)
 {
-    const struct fact *known[] = {authorization->late, authorization->result, authorization->action, authorization->last_doubt};
+    const struct fact *known[] = {authorization->late, authorization->result, authorization->action,
+                                  authorization->last_doubt};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const char *reference = known[i] ? json_text(known[i]->body, "reference", "") : "";
         if (*reference)
@@ -132,7 +135,8 @@ static const char *authorization_reference(const struct authorization *authoriza
     return "";
 }
 
-enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n, int64_t amount, bool ask)
+enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n,
+                                 int64_t amount, bool ask)
 {
     const struct authorization *authorization = &job->payment.authorizations[n];
     const char *name = authorization_provider(&job->payment, n);

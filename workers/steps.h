@@ -28,7 +28,8 @@ json_t *abort_body(const char *reason, const char *code, const char *message);
 
 /* Starts the call of `operation` for the intent at `slot` (authorization N belongs to it). `send_until_ms` 0: a question may always be sent as
  * the effect itself (void). Sets job->ask, asked_at_ms; VERDICT_WAIT, or VERDICT_CALL replaced by an unknown answer when it could not even be built. */
-enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n, int64_t amount, bool ask);
+enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n,
+                                 int64_t amount, bool ask);
 
 /* May the question that the job asked conclude `absent` for an intent with this body (L6)? Counted from when it could last be sent: the end of its window,
  * or the moment when its key was known to be spent (ADR 9). */

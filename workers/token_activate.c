@@ -64,7 +64,8 @@ static enum verdict settle_reserve(struct job *job)
         return unknown(job);
     job_fact(job, "token:reserved", NULL, "refused", answer_facts(job));
     if (job->payment.decision_kind == UNDECIDED)
-        job_fact(job, "decision", "token:reserved", "abort", abort_body("TOKENS_UNAVAILABLE", job->tokens.code, "the tokens are not available"));
+        job_fact(job, "decision", "token:reserved", "abort",
+                 abort_body("TOKENS_UNAVAILABLE", job->tokens.code, "the tokens are not available"));
     return VERDICT_DONE;
 }
 

@@ -28,7 +28,7 @@
 enum {
     BACK_OFF_BASE_MS = 100,
     BACK_OFF_CAP_MS = 5000,
-    PASSES_MAX = 64,        /* passes over the stages in one turn, so that signals and sockets get their turn, too */
+    PASSES_MAX = 64, /* passes over the stages in one turn, so that signals and sockets get their turn, too */
     DRAIN_STEP_MS = 20,
 };
 
@@ -37,16 +37,16 @@ struct worker {
     struct surroundings *around;
     struct consumer *consumer;
     struct store *store;
-    struct loop_source *turn;       /* fires when jobs are ready */
+    struct loop_source *turn; /* fires when jobs are ready */
     struct loop_source *drain;
-    struct job *jobs;               /* all of them, oldest first */
+    struct job *jobs; /* all of them, oldest first */
     struct job *last;
     size_t job_count;
     size_t batch;
     int64_t batch_wait_ms;
     bool turn_due;
     bool ledger_away;
-    int64_t ledger_retry_ms;        /* monotonic */
+    int64_t ledger_retry_ms; /* monotonic */
     int ledger_failures;
     bool draining;
     int64_t drain_until_ms;
@@ -85,7 +85,8 @@ static void unlink_job(struct worker *worker, struct job *job)
 static bool at_work(const struct worker *worker, const struct job *job)
 {
     for (const struct job *other = worker->jobs; other; other = other->next)
-        if (other != job && other->stage != JOB_LOAD && other->stage != JOB_BACK_OFF && uuid_equal(other->command.id, job->command.id))
+        if (other != job && other->stage != JOB_LOAD && other->stage != JOB_BACK_OFF &&
+            uuid_equal(other->command.id, job->command.id))
             return true;
     return false;
 }
@@ -121,8 +122,9 @@ static void log_finished(const struct job *job, const char *result)
     char payment[UUID_TEXT_SIZE];
     uuid_format(job->command.payment_id, payment);
     int64_t took = clock_monotonic_ms() - job->started_ms;
-    log_info("%s payment=%s attempt=%d state=%s ms=%lld result=%s%s%s", job->step->command, payment, job->command.attempt,
-             job->folded ? saga_state_text(job->payment.state) : "-", (long long)took, result, job->reason[0] ? " reason=" : "", job->reason);
+    log_info("%s payment=%s attempt=%d state=%s ms=%lld result=%s%s%s", job->step->command, payment,
+             job->command.attempt, job->folded ? saga_state_text(job->payment.state) : "-", (long long)took, result,
+             job->reason[0] ? " reason=" : "", job->reason);
     char labels[128];
     snprintf(labels, sizeof labels, "type=\"%s\",result=\"%s\"", job->step->command, result);
     metric_add("acquit_steps_total", labels, 1);
@@ -237,7 +239,8 @@ static bool ledger_failed(struct worker *worker, const struct err *err)
         consumer_pause(worker->consumer);
     }
     worker->ledger_away = true;
-    worker->ledger_retry_ms = clock_monotonic_ms() + policy_back_off(BACK_OFF_BASE_MS, BACK_OFF_CAP_MS, worker->ledger_failures++);
+    worker->ledger_retry_ms =
+        clock_monotonic_ms() + policy_back_off(BACK_OFF_BASE_MS, BACK_OFF_CAP_MS, worker->ledger_failures++);
     return false;
 }
 
@@ -321,7 +324,8 @@ static void collect(struct job **jobs, size_t count, struct append *ret)
         const struct job *job = jobs[i];
         memcpy(ret->facts + ret->fact_count, job->new_facts, job->new_fact_count * sizeof *ret->facts);
         ret->fact_count += job->new_fact_count;
-        memcpy(ret->transfers + ret->transfer_count, job->new_transfers, job->new_transfer_count * sizeof *ret->transfers);
+        memcpy(ret->transfers + ret->transfer_count, job->new_transfers,
+               job->new_transfer_count * sizeof *ret->transfers);
         ret->transfer_count += job->new_transfer_count;
         if (job->has_command)
             ret->commands[ret->command_count++] = job->new_command;
@@ -599,7 +603,9 @@ static int open_connections(struct worker *worker, struct err *err)
     const struct config *config = worker->around->config;
     char name[64];
     snprintf(name, sizeof name, "acquit-worker %s", worker->type->name);
-    struct db_options db = {.url = config_text(config, "ledger.url"), .application = name, .timeout_ms = config_int(config, "ledger.timeout_ms")};
+    struct db_options db = {.url = config_text(config, "ledger.url"),
+                            .application = name,
+                            .timeout_ms = config_int(config, "ledger.timeout_ms")};
     worker->store = store_new(&db, err);
     if (!worker->store)
         return -1;
@@ -608,7 +614,8 @@ static int open_connections(struct worker *worker, struct err *err)
     while (queues[count])
         count++;
     struct broker_options broker = program_broker(config, name);
-    worker->consumer = consumer_new(worker->around->loop, &broker, queues, count, (int)config_int(config, "worker.prefetch"), on_delivery, worker, err);
+    worker->consumer = consumer_new(worker->around->loop, &broker, queues, count,
+                                    (int)config_int(config, "worker.prefetch"), on_delivery, worker, err);
     return worker->consumer ? 0 : -1;
 }
 

@@ -26,9 +26,9 @@
 #include "workers/providers/webhook.h"
 
 enum {
-    JOB_FACTS_MAX = 6,      /* facts one commit of one delivery may add */
+    JOB_FACTS_MAX = 6, /* facts one commit of one delivery may add */
     JOB_TRANSFERS_MAX = 4,
-    JOB_SENT_MAX = 128,     /* commands one delivery may publish */
+    JOB_SENT_MAX = 128,               /* commands one delivery may publish */
     JOB_ROUNDS_MAX = 2 * REFUNDS_MAX, /* plans of one delivery (racing refunds plan again) */
 };
 
@@ -39,7 +39,7 @@ enum verdict {
     VERDICT_WAIT,  /* from call() only: calls are under way, job_answered() ends the wait and settle() is next */
     VERDICT_AGAIN, /* load and plan anew: what was planned on has changed */
     VERDICT_RETRY, /* not now: goes to the wait queues, or to the dead letters once its attempts are used up; see job_reason() */
-    VERDICT_DEAD,  /* never: goes to the dead letters with job_reason() */
+    VERDICT_DEAD, /* never: goes to the dead letters with job_reason() */
 };
 
 /* Why a command died, as the compensation worker reads it. Only the exhausted may be undone: the others never began anything. */
@@ -65,15 +65,16 @@ struct job;
 struct step {
     const char *command;                /* "authorize.capture" */
     enum verdict (*plan)(struct job *); /* from the folded facts; adds the intents */
-    enum verdict (*call)(struct job *); /* after their commit, with the facts looked at anew; starts the calls. NULL: nothing to call */
+    enum verdict (*call)(
+        struct job *); /* after their commit, with the facts looked at anew; starts the calls. NULL: nothing to call */
     enum verdict (*settle)(struct job *); /* the answers are in: adds the facts. NULL with call */
     enum verdict (*check)(struct job *);  /* after their commit: who lost compares (L6, L10). NULL: losing is fine */
-    bool looks_at_all;                  /* publishes all of next, not only what rests on its own facts (payment.look, dead letters) */
+    bool looks_at_all; /* publishes all of next, not only what rests on its own facts (payment.look, dead letters) */
 };
 
 struct worker_type {
-    const char *name;                   /* "authorize" */
-    const struct step *steps;           /* ends with a NULL command */
+    const char *name;         /* "authorize" */
+    const struct step *steps; /* ends with a NULL command */
     /* Deliveries that are no commands (dead letters); NULL: every delivery is one. Fills the job's command and returns its step, or NULL for a
      * delivery that is an ordinary command. */
     const struct step *(*adopt)(struct job *);
@@ -87,11 +88,11 @@ struct surroundings {
     struct http *http;
     struct provider *providers[CONFIG_PROVIDERS_MAX];
     size_t provider_count;
-    struct pop *pop;                    /* NULL when no validators are configured */
-    struct tokens *tokens;              /* NULL when no token system is configured */
-    struct db *reader;                  /* for reading whole dead letters */
-    const char *user;                   /* our broker user, the user_id of what we publish */
-    const char *const *internal_users;  /* who may speak for a publisher; ends with NULL */
+    struct pop *pop;                   /* NULL when no validators are configured */
+    struct tokens *tokens;             /* NULL when no token system is configured */
+    struct db *reader;                 /* for reading whole dead letters */
+    const char *user;                  /* our broker user, the user_id of what we publish */
+    const char *const *internal_users; /* who may speak for a publisher; ends with NULL */
 };
 
 enum job_stage { JOB_LOAD, JOB_COMMIT, JOB_WAITING, JOB_SETTLE, JOB_FINISH, JOB_BACK_OFF };
@@ -100,11 +101,11 @@ enum job_stage { JOB_LOAD, JOB_COMMIT, JOB_WAITING, JOB_SETTLE, JOB_FINISH, JOB_
 struct job {
     struct worker *worker;
     struct surroundings *around;
-    struct delivery *delivery;          /* owned */
+    struct delivery *delivery; /* owned */
     struct command command;
     const struct step *step;
-    struct facts facts;                 /* as last loaded */
-    struct payment payment;             /* their fold; valid while `folded` */
+    struct facts facts;     /* as last loaded */
+    struct payment payment; /* their fold; valid while `folded` */
     bool folded;
     /* What the step adds, until the commit. */
     struct new_fact new_facts[JOB_FACTS_MAX];
@@ -120,23 +121,23 @@ struct job {
     struct new_dead_letter new_dead_letter;
     bool has_dead_letter;
     /* The call. */
-    int target;                         /* N of the authorization, void or refund at work */
-    int question;                       /* K of the doubt an unknown answer writes */
-    bool ask;                           /* only a question is asked */
-    int64_t asked_at_ms;                /* wall clock, when the call was started (L6) */
-    bool asked_again;                   /* the last question of L6 has been asked */
-    bool cancelling;                    /* the call is the cancellation of an unfinished authorization */
-    void *call;                         /* handle of the call under way */
+    int target;          /* N of the authorization, void or refund at work */
+    int question;        /* K of the doubt an unknown answer writes */
+    bool ask;            /* only a question is asked */
+    int64_t asked_at_ms; /* wall clock, when the call was started (L6) */
+    bool asked_again;    /* the last question of L6 has been asked */
+    bool cancelling;     /* the call is the cancellation of an unfinished authorization */
+    void *call;          /* handle of the call under way */
     void (*call_cancel)(void *call);
-    struct provider_answer answer;      /* of a payment provider; its JSON members are owned here */
+    struct provider_answer answer; /* of a payment provider; its JSON members are owned here */
     struct pop_answer pop;
     struct tokens_answer tokens;
     struct webhook_answer webhook;
-    void *own;                          /* of the step; freed with free() */
+    void *own; /* of the step; freed with free() */
     /* The skeleton's. */
     enum job_stage stage;
-    enum verdict then;                  /* after the commit */
-    bool results;                       /* the commit under way is that of settle() */
+    enum verdict then; /* after the commit */
+    bool results;      /* the commit under way is that of settle() */
     int rounds;
     enum death death;
     char reason[ERR_TEXT_MAX];
@@ -144,7 +145,7 @@ struct job {
     size_t sent_count;
     int unconfirmed;
     bool publish_failed;
-    int64_t not_before_ms;              /* JOB_BACK_OFF: monotonic */
+    int64_t not_before_ms; /* JOB_BACK_OFF: monotonic */
     int back_offs;
     int64_t started_ms;
     struct job *next, *previous;
@@ -152,7 +153,8 @@ struct job {
 
 /* Adds a fact of the job's own payment, with the job's command as cause. `with` is the slot it depends on, or NULL; `body` is taken over, may be NULL. */
 struct new_fact *job_fact(struct job *job, const char *slot, const char *with, const char *outcome, json_t *body);
-struct new_fact *job_fact_f(struct job *job, const char *with, const char *outcome, json_t *body, const char *slot_format, ...) PRINTF_LIKE(5, 6);
+struct new_fact *job_fact_f(struct job *job, const char *with, const char *outcome, json_t *body,
+                            const char *slot_format, ...) PRINTF_LIKE(5, 6);
 /* Guards the fact with the publisher's command: it goes in only if this key was never used for another body (L10). */
 void job_guard(struct job *job, struct new_fact *fact);
 /* Adds transfers made by book.h, which answered `count`; after its error (-1) the facts added so far are dropped and the command is dead:
@@ -181,6 +183,7 @@ void worker_drain(struct worker *worker, void (*done)(void *arg, size_t left), v
 /* The loop turned and no job is older than its bounds allow (for the watchdog). */
 bool worker_healthy(void *worker);
 
-extern const struct worker_type worker_authorize, worker_pop_validate, worker_token_activate, worker_refund, worker_notify, worker_compensate;
+extern const struct worker_type worker_authorize, worker_pop_validate, worker_token_activate, worker_refund,
+    worker_notify, worker_compensate;
 
 #endif

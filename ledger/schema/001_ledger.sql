@@ -1,12 +1,15 @@
 -- 001_ledger.sql - the books: facts, transfers, and what belongs to them
 --
--- Everything is insert-only (L2, L9); triggers refuse UPDATE, DELETE and TRUNCATE even to the owner, ledger.personal excepted (L11).
--- The roles may insert only the columns that are theirs to say: seq, at and xid are always the database's own.
+-- Everything is insert-only (L2, L9); triggers refuse UPDATE, DELETE and TRUNCATE even to the owner, ledger.personal
+-- excepted (L11). The roles may insert only the columns that are theirs to say: seq, at and xid are always the
+-- database's own.
 --
--- xid stands before seq in every table on purpose: defaults are computed in that order, so a row's transaction has its xid before the row has its
--- seq. "All transactions below this xid have ended" then says something about seqs too (read_new_payments; sealing by horizon).
+-- xid stands before seq in every table on purpose: defaults are computed in that order, so a row's transaction has its
+-- xid before the row has its seq. "All transactions below this xid have ended" then says something about seqs too
+-- (read_new_payments; sealing by horizon).
 --
--- SQLSTATEs of our own: AQ001 the fail-over fence (run again, L6), AQ002 an insert-only table, AQ003 a transfer that does not fit its fact.
+-- SQLSTATEs of our own: AQ001 the fail-over fence (run again, L6), AQ002 an insert-only table, AQ003 a transfer that
+-- does not fit its fact.
 
 create schema if not exists ledger;
 create schema if not exists view;
@@ -51,8 +54,8 @@ create table ledger.event (
     constraint event_decision check (slot <> 'decision' or outcome ~ '^(abort|commit:[1-9][0-9]*)$'), -- L7
     constraint event_body check (jsonb_typeof(body) = 'object')
 );
--- Pages of payments, newest first; refunds by the command that asked for them. Indexes on facts that every payment has ten of
--- would be paid ten times a payment, so these are partial.
+-- Pages of payments, newest first; refunds by the command that asked for them. Indexes on facts that every payment has
+-- ten of would be paid ten times a payment, so these are partial.
 create unique index event_received on ledger.event (seq) where slot = 'received';
 create index event_publisher on ledger.event ((body->>'publisher'), seq) where slot = 'received';
 create index event_reference on ledger.event ((body->'reference'->>'id'), seq) where slot = 'received' and body ? 'reference';
@@ -111,7 +114,8 @@ create table ledger.personal (
     data jsonb not null check (jsonb_typeof(data) = 'object')
 );
 
--- What could not be done or read, byte for byte (L9), card numbers masked (L11). Its fact is (coalesce(payment_id, id), slot).
+-- What could not be done or read, byte for byte (L9), card numbers masked (L11). Its fact is (coalesce(payment_id, id),
+-- slot).
 create table ledger.dead_letter (
     id uuid primary key,
     payment_id uuid,
@@ -152,8 +156,9 @@ begin
     end loop;
 end $$;
 
--- The fail-over fence (L6): auth:N, N >= 2, only in the very transaction that won the negative result of auth:N-1. After the row, so that it sees
--- what the same statement inserted, and so that a duplicate, which inserts nothing, is not refused.
+-- The fail-over fence (L6): auth:N, N >= 2, only in the very transaction that won the negative result of auth:N-1.
+-- After the row, so that it sees what the same statement inserted, and so that a duplicate, which inserts nothing, is
+-- not refused.
 create function ledger.fence() returns trigger language plpgsql as $$
 declare
     n constant integer := substr(new.slot, 6)::integer;
@@ -171,8 +176,9 @@ create trigger fence after insert on ledger.event for each row
     when (new.slot ~ '^auth:[0-9]+$' and new.slot <> 'auth:1') execute function ledger.fence();
 alter table ledger.event enable always trigger fence;
 
--- A transfer belongs to a fact of its own transaction, and a hold is resolved by its own accounts, up to its amount (L8). One look per statement
--- instead of a foreign key, which would lock a row per transfer; nothing is ever deleted, so what was true stays true.
+-- A transfer belongs to a fact of its own transaction, and a hold is resolved by its own accounts, up to its amount
+-- (L8). One look per statement instead of a foreign key, which would lock a row per transfer; nothing is ever deleted,
+-- so what was true stays true.
 create function ledger.check_transfers() returns trigger language plpgsql as $$
 declare
     bad record;

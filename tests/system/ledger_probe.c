@@ -2,10 +2,11 @@
  *
  * Usage: ACQUIT_TEST_PG=<connection string of a superuser> ledger_probe
  *
- * Makes databases of its own on that server, drops them at the end, and prints "ok - name" or "not ok - name" per check. Exit
- * code 1 when any failed, 2 without the variable. Concurrency is real: processes with their own connections, set off
- * together over shared memory; waits are for conditions, by advisory locks, never for time.
+ * Makes databases of its own on that server, drops them at the end, and prints "ok - name" or "not ok - name" per
+ * check. Exit code 1 when any failed, 2 without the variable. Concurrency is real: processes with their own
+ * connections, set off together over shared memory; waits are for conditions, by advisory locks, never for time.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
@@ -40,6 +41,7 @@ enum {
     URL_SIZE = 1024,
 };
 
+static const char *server; /* the connection string given to us */
 static char url[URL_SIZE]; /* of the probe's own database */
 static int failures;
 
@@ -215,14 +217,13 @@ static void test_migrations(struct db *db)
 }
 
 /* A database whose notes say what this program does not. */
-static void check_foreign_note(struct db *admin, const char *base, const char *name, const char *sha256,
-                               const char *what)
+static void check_foreign_note(struct db *admin, const char *name, const char *sha256, const char *what)
 {
     char sql[512], other[URL_SIZE];
     struct err err = {0};
     int applied = 0;
     run(admin, "create database acquit_probe_note");
-    with_database(base, "acquit_probe_note", other);
+    with_database(server, "acquit_probe_note", other);
     struct db *db = open_db(other, TIMEOUT_MS, false);
     snprintf(sql, sizeof sql,
              "create schema ledger; create table ledger.migration (name text primary key, sha256 text);"
@@ -236,13 +237,11 @@ static void check_foreign_note(struct db *admin, const char *base, const char *n
     run(admin, "drop database acquit_probe_note");
 }
 
-static void test_migrations_refused(struct db *admin, const char *base)
+static void test_migrations_refused(struct db *admin)
 {
-    check_foreign_note(admin, base, "001_ledger.sql",
-                       "0000000000000000000000000000000000000000000000000000000000000000",
+    check_foreign_note(admin, "001_ledger.sql", "0000000000000000000000000000000000000000000000000000000000000000",
                        "a migration that was changed since is refused, by name");
-    check_foreign_note(admin, base, "999_future.sql",
-                       "0000000000000000000000000000000000000000000000000000000000000000",
+    check_foreign_note(admin, "999_future.sql", "0000000000000000000000000000000000000000000000000000000000000000",
                        "a database newer than the program is refused, by name");
 }
 
@@ -287,7 +286,7 @@ static void run_migrator(int who)
     char other[URL_SIZE];
     struct err err = {0};
     int applied = 0;
-    with_database(getenv("ACQUIT_TEST_PG"), "acquit_probe_two", other);
+    with_database(server, "acquit_probe_two", other);
     struct db *db = open_db(other, 4 * TIMEOUT_MS, false);
     meet(0, 2);
     must(migrate_apply(db, NULL, &applied, &err) == 0, "one of two migrators", &err);
@@ -503,7 +502,8 @@ static void test_fence(struct store *store, struct db *db)
           "the fence has an SQLSTATE of its own, and is not to be walked around");
 }
 
-/* The fence and dependents within one statement: siblings see each other through RETURNING only, the trigger after the rows. */
+/* The fence and dependents within one statement: siblings see each other through RETURNING only, the trigger after
+ * the rows. */
 static void test_fence_in_one_statement(struct db *db)
 {
     struct err err = {0};
@@ -1131,7 +1131,8 @@ static void test_refund_lookup(struct store *store, struct db *db)
     check(read_refund(db, id, &found, &err) != 0 && err.code == ERR_NOT_FOUND, "and another is not");
 }
 
-/* A payment whose transaction is still open has a lower seq than one that is committed: the sweep must not pass it by. */
+/* A payment whose transaction is still open has a lower seq than one that is committed: the sweep must not pass it
+ * by. */
 static void test_sweep(struct store *store, struct db *db)
 {
     struct uuid ids[READ_PAGE_MAX];
@@ -1169,11 +1170,11 @@ static void test_sweep(struct store *store, struct db *db)
 
 /* --- */
 
-static void run_tests(struct db *admin, const char *base)
+static void run_tests(struct db *admin)
 {
     struct db *db = open_db(url, TIMEOUT_MS, false);
     test_migrations(db);
-    test_migrations_refused(admin, base);
+    test_migrations_refused(admin);
     test_two_migrators(admin);
     struct store *store = open_store(TIMEOUT_MS);
     test_roles(db);
@@ -1209,21 +1210,23 @@ static void run_tests(struct db *admin, const char *base)
 
 int main(void)
 {
-    const char *base = getenv("ACQUIT_TEST_PG");
     char name[64], sql[128];
+    server = getenv("ACQUIT_TEST_PG");
     log_open("ledger_probe", LOG_ERROR_LEVEL);
-    if (!base) {
+    if (!server) {
         fprintf(stderr, "ledger_probe: set ACQUIT_TEST_PG to the connection string of a superuser\n");
         return 2;
     }
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+    must(zero >= 0, "/dev/zero", NULL);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
     must(shared != MAP_FAILED, "shared memory", NULL);
     snprintf(name, sizeof name, "acquit_probe_%d", (int)getpid());
-    with_database(base, name, url);
-    struct db *admin = open_db(base, 4 * TIMEOUT_MS, false);
+    with_database(server, name, url);
+    struct db *admin = open_db(server, 4 * TIMEOUT_MS, false);
     snprintf(sql, sizeof sql, "create database %s", name);
     run(admin, sql);
-    run_tests(admin, base);
+    run_tests(admin);
     snprintf(sql, sizeof sql, "drop database %s with (force)", name);
     run(admin, sql);
     db_free(admin);

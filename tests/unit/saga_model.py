@@ -14,7 +14,6 @@ It is a specification to compare with, not part of the product. Its slots are th
 create, start (authorize.start), resolve:N:K, pop, res, cap, act, void:N, revoke, release, unwind, refund:NAME:AMOUNT, dead:COMMAND,
 look, expire, cancel, notify. A message's name is its command id, and the cause of the facts its deliveries write.
 """
-import random
 import sys
 import time
 from collections import deque
@@ -527,7 +526,9 @@ class Successors:
         self.outside()
 
     def emit(self, label, **change):
-        get = lambda name: change.get(name, getattr(self, name))
+        def get(name):
+            return change.get(name, getattr(self, name))
+
         budget = get('budget')
         self.out.append((label, (get('facts'), tuple(sorted(get('queue'))), tuple(sorted(get('work'), key=repr)),
                                  get('providers'), get('flight'), tuple(budget[k] for k in BUDGETS), get('wiped'))))

@@ -473,9 +473,19 @@ static void settle(struct sim *sim, struct worker *w)
         w->phase = PHASE_SETTLE;
 }
 
+/* A worker that stalls between the clock and the call does so for longer than anybody's settling takes: who concluded
+ * meanwhile that nothing was sent has also written so. */
+static bool stands_still(struct sim *sim, const struct worker *w)
+{
+    if (w->phase != PHASE_CALL || !w->call.stalled)
+        return false;
+    bool concluding = sim->world.holds[w->call.n] == HOLD_OVER && !sim->payment.authorizations[w->call.n].result;
+    return concluding || happens(sim, 90);
+}
+
 static void advance(struct sim *sim, struct worker *w)
 {
-    if (w->phase == PHASE_CALL && w->call.stalled && happens(sim, 90)) /* a long time passes */
+    if (stands_still(sim, w))
         return;
     static const char *const PHASES[] = {"idle", "plan", "commit", "look", "call", "settle", "ack"};
     tell(sim, "  %d %s: %s %s", (int)(w - sim->workers), PHASES[w->phase], sim->commands[w->command].type,
@@ -802,11 +812,12 @@ static void set_scene(struct sim *sim)
                                     .no_notice = some(sim, 10, 50)};
     sim->world.waits = some(sim, 50, 3);
     /* The delivery that sent too late has to live until it has its answer, or comes again: nobody else knows. */
-    sim->stalls = happens(sim, 12);
+    sim->stalls = happens(sim, 20);
     if (sim->stalls) {
         b->stall = 2;
         b->look = b->duplicate = 3;
         b->dead = b->wipe = 0;
+        sim->world.odds.challenge = some(sim, 50, 80);
     }
 }
 

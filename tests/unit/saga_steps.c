@@ -121,14 +121,16 @@ static void write_negative(struct sim *sim, struct worker *w, const char *outcom
     }
 }
 
-/* A challenge is as good as an approval here: the customer may still answer it, unless it is voided. No answer is none. */
+/* No answer is none: it asks until it has one. */
 static bool settle_asked_again(struct sim *sim, struct worker *w)
 {
     int n = w->call.n;
     if (w->answer == ANSWER_UNKNOWN)
         return true;
-    if (w->answer == ANSWER_DONE || w->answer == ANSWER_CHALLENGE)
+    if (w->answer == ANSWER_DONE)
         sim_write(w, -1, "approved", "auth:%d:late", n);
+    if (w->answer == ANSWER_CHALLENGE)
+        sim_write(w, -1, "required", "auth:%d:action", n);
     if (!ask_own_again(sim, w, n))
         w->call.op = OP_NONE;
     return true;
@@ -181,27 +183,14 @@ static bool write_late(struct sim *sim, struct worker *w)
     return true;
 }
 
-/* A challenge that finds a negative result could still become an approval: it is late, too, and voided. */
-static bool write_late_challenge(struct sim *sim, struct worker *w)
-{
-    int n = slot_parse(w->writes[0].slot).n;
-    const struct authorization *a = &sim->payment.authorizations[n];
-    w->write_count = 0;
-    if (!a->result || a->approved || a->late)
-        return false;
-    sim_event(sim, EVENT_LATE_CHALLENGE);
-    sim_write(w, -1, "approved", "auth:%d:late", n);
-    return true;
-}
-
 /* Nobody but this delivery sent: if others concluded absent meanwhile, it has to ask what became of it (L6). */
 static bool authorize_settled(struct sim *sim, struct worker *w)
 {
     enum slot_kind kind = w->write_count ? slot_parse(w->writes[0].slot).kind : SLOT_UNKNOWN;
     if (kind == SLOT_AUTH_RESULT && !w->writes[0].won)
         return write_late(sim, w);
-    if (kind == SLOT_AUTH_ACTION)
-        return write_late_challenge(sim, w);
+    if (kind == SLOT_AUTH_ACTION && is(sim->payment.authorizations[slot_parse(w->writes[0].slot).n].result, "absent"))
+        sim_event(sim, EVENT_LATE_CHALLENGE);
     if (kind == SLOT_AUTH_DOUBT)
         ask_own_again(sim, w, 0);
     return false;

@@ -10,6 +10,22 @@
 
 #include "ledger/saga.h"
 
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* What stands in most histories, as text. */
+#define RESERVED "received token:reserved=reserved "
+#define APPROVED RESERVED "auth:1 auth:1:result=approved "
+#define VALIDATED APPROVED "pop=validated "
+#define COMMITTED VALIDATED "decision=commit:1 "
+#define CAPTURED COMMITTED "capture=captured "
+#define ACTIVE CAPTURED "token:active=active "
+#define UNWINDING CAPTURED "token:active=refused "
+#define UNDONE "pop:revoked token:released "
+#define PAID "received auth:1 auth:1:result=approved decision=commit:1 capture=captured "
+#define TOLD_COMPLETED "notice:payment.completed:webhook "
+#define COMMAND_A "11111111-2222-8333-8444-555555555555"
+#define COMMAND_B "21111111-2222-8333-8444-555555555555"
+
 enum { SAGA_TEXT_AMOUNT = 1000, SAGA_TEXT_SIZE = 16384 };
 
 struct uuid cause_of(const char *slot);

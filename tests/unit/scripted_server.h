@@ -1,7 +1,8 @@
 /* scripted_server.h - an HTTP server inside the test's own loop that says what it was told to say
  *
- * For tests of the providers: single-threaded, so that a request, its answer and what follows come in one order. It keeps what it was asked, byte for
- * byte. A mistake of the test (no reply for a request, too many requests) ends the test.
+ * For tests of the providers: single-threaded, so that a request, its answer and what follows come in one order. It
+ * keeps what it was asked, byte for byte. A mistake of the test (no reply for a request, too many requests) ends the
+ * test.
  */
 #ifndef TESTS_UNIT_SCRIPTED_SERVER_H
 #define TESTS_UNIT_SCRIPTED_SERVER_H
@@ -26,6 +27,7 @@ struct script_reply {
     const char *to; /* stands in the request's first line */
     int status;
     const char *body;
+    const char *header; /* one more, "Name: value"; or NULL */
     enum script_how how;
     int times; /* how often; 0: for ever */
 };
@@ -116,9 +118,10 @@ static inline void script_serve(struct script_connection *connection)
     }
     if (reply.how == SCRIPT_ANSWER) {
         const char *body = reply.body ? reply.body : "";
-        char head[256];
-        snprintf(head, sizeof head, "HTTP/1.1 %d Said\r\nRequest-Id: req_test\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
-                 reply.status, strlen(body));
+        char head[512];
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 %d Said\r\nRequest-Id: req_test\r\n%s%sConnection: close\r\nContent-Length: %zu\r\n\r\n",
+                 reply.status, reply.header ? reply.header : "", reply.header ? "\r\n" : "", strlen(body));
         (void)!send(connection->fd, head, strlen(head), MSG_NOSIGNAL);
         (void)!send(connection->fd, body, strlen(body), MSG_NOSIGNAL);
     }
@@ -136,7 +139,8 @@ static inline void script_on_read(void *arg, int events)
 {
     (void)events;
     struct script_connection *connection = arg;
-    ssize_t n = recv(connection->fd, connection->text + connection->size, SCRIPT_REQUEST_SIZE - 1 - connection->size, 0);
+    ssize_t n =
+        recv(connection->fd, connection->text + connection->size, SCRIPT_REQUEST_SIZE - 1 - connection->size, 0);
     if (n <= 0) {
         script_hang_up(connection);
         return;

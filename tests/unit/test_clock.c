@@ -133,8 +133,9 @@ static void test_random_stays_below_and_is_even(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_format),         cmocka_unit_test(test_parse),      cmocka_unit_test(test_parse_refuses),
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_clocks_run), cmocka_unit_test(test_random_stays_below_and_is_even),
+        cmocka_unit_test(test_format),        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_parse_refuses), cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_clocks_run),    cmocka_unit_test(test_random_stays_below_and_is_even),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,9 +19,10 @@
 #define KEY "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 
 static const char *const variables[] = {
-    "ACQUIT_CONFIG",       "ACQUIT_BROKER_URL",    "ACQUIT_BROKER_MANAGEMENT_URL", "ACQUIT_LEDGER_URL", "ACQUIT_LEDGER_READ_URL",
-    "ACQUIT_SIMULATED_URL", "ACQUIT_TOKENS_KEY",   "ACQUIT_LOG_LEVEL",             "PORT",              "STRIPE_SECRET_KEY",
-    "CREDENTIALS_DIRECTORY",
+    "ACQUIT_CONFIG",     "ACQUIT_BROKER_URL",      "ACQUIT_BROKER_MANAGEMENT_URL",
+    "ACQUIT_LEDGER_URL", "ACQUIT_LEDGER_READ_URL", "ACQUIT_SIMULATED_URL",
+    "ACQUIT_TOKENS_KEY", "ACQUIT_LOG_LEVEL",       "PORT",
+    "STRIPE_SECRET_KEY", "CREDENTIALS_DIRECTORY",
 };
 
 static char folder[64];
@@ -155,12 +156,16 @@ static void test_wrong_key_names_the_nearest(void **state)
     refused(with("worker: { batch_file = \"x\"; };"), "unknown setting worker.batch_file; did you mean worker.batch?");
     refused(with("tokens: { key_fil = \"x\"; };"), "did you mean tokens.key_file?");
     refused(with("worker: { inner: { batch = 3; }; };"), "unknown setting worker.inner");
-    refused(with("publishers = ( { name = \"shop\"; mercahnt = \"x\"; } );"), "unknown setting mercahnt; did you mean merchant?");
-    refused(with("publishers = ( { name = \"shop\"; webhook_secret_fil = \"x\"; } );"), "did you mean webhook_secret_file?");
+    refused(with("publishers = ( { name = \"shop\"; mercahnt = \"x\"; } );"),
+            "unknown setting mercahnt; did you mean merchant?");
+    refused(with("publishers = ( { name = \"shop\"; webhook_secret_fil = \"x\"; } );"),
+            "did you mean webhook_secret_file?");
     refused(with("publishers = ( { name = \"shop\"; gateway = []; } );"), "did you mean gateways?");
     refused(with("publishers = ( { name = \"shop\"; merchant_file = \"x\"; } );"), "unknown setting merchant_file");
     refused(with("publisher = ( { name = \"shop\"; } );"), "unknown setting publisher");
-    refused(with("worker: { a_key_that_is_much_longer_than_any_setting_we_have_could_ever_be_so_that_no_buffer_of_ours_holds_it = 3; };"),
+    refused(with("worker: { "
+                 "a_key_that_is_much_longer_than_any_setting_we_have_could_ever_be_so_that_no_buffer_of_ours_holds_it "
+                 "= 3; };"),
             "unknown setting worker.a_key");
 }
 
@@ -178,8 +183,10 @@ static void test_wrong_type(void **state)
     refused(with("publishers = ( \"shop\" );"), "an element of publishers must be { ... }");
     refused(with("publishers = ( { name = 3; } );"), "name must be a text in quotes");
     refused(with("publishers = ( { name = \"shop\"; amount_max = \"1\"; } );"), "amount_max must be a whole number");
-    refused(with("publishers = ( { name = \"shop\"; gateways = \"x\"; } );"), "gateways must be a list of providers' names");
-    refused(with("publishers = ( { name = \"shop\"; gateways = [1]; } );"), "gateways must be a list of providers' names");
+    refused(with("publishers = ( { name = \"shop\"; gateways = \"x\"; } );"),
+            "gateways must be a list of providers' names");
+    refused(with("publishers = ( { name = \"shop\"; gateways = [1]; } );"),
+            "gateways must be a list of providers' names");
 }
 
 static void test_out_of_range(void **state)
@@ -204,9 +211,10 @@ static void test_out_of_range(void **state)
 static void test_large_numbers(void **state)
 {
     (void)state;
-    struct config *config = load_good(with("publishers = ( { name = \"shop-1\"; amount_max = 5000000000; },\n"
-                                           "  { name = \"a\"; amount_max = 1000000000000000L; merchant = \"0x1 12345678901 # x\"; } );"
-                                           "# 99999999999999999999999\n// 99999999999999999999999\n/* 99999999999999999999999 */\n"));
+    struct config *config =
+        load_good(with("publishers = ( { name = \"shop-1\"; amount_max = 5000000000; },\n"
+                       "  { name = \"a\"; amount_max = 1000000000000000L; merchant = \"0x1 12345678901 # x\"; } );"
+                       "# 99999999999999999999999\n// 99999999999999999999999\n/* 99999999999999999999999 */\n"));
     assert_true(config_publisher(config, 0)->amount_max == INT64_C(5000000000));
     assert_string_equal(config_publisher(config, 0)->name, "shop-1");
     assert_true(config_publisher(config, 1)->amount_max == INT64_C(1000000000000000));
@@ -269,7 +277,8 @@ static void test_secret_in_a_public_file(void **state)
     }
     setenv("ACQUIT_BROKER_URL", "amqp://x", 1);
     setenv("ACQUIT_LEDGER_URL", "postgresql:///", 1);
-    put("open.conf", "providers = ( { name = \"stripe\"; kind = \"stripe\"; url = \"https://x\"; secret = \"sk_1\"; } );", 0644);
+    put("open.conf",
+        "providers = ( { name = \"stripe\"; kind = \"stripe\"; url = \"https://x\"; secret = \"sk_1\"; } );", 0644);
     assert_null(config_load(path_of("open.conf"), &err));
     assert_non_null(strstr(err.text, "the secret secret"));
     put("open.conf", "tokens: { key = \"\"; };", 0644); /* nothing secret about that */
@@ -296,7 +305,8 @@ static void test_secret_from_a_file(void **state)
     refused(with("tokens: { key_file = \"two-lines\"; };"), "control character");
     refused(with("tokens: { key_file = \"empty\"; };"), "is empty");
     refused(with("tokens: { key = \"a\"; key_file = \"broker\"; };"), "tokens.key and tokens.key_file are both given");
-    refused(with("providers = ( { name = \"a\"; kind = \"k\"; url = \"http://x\"; secret = \"a\"; secret_file = \"broker\"; } );"),
+    refused(with("providers = ( { name = \"a\"; kind = \"k\"; url = \"http://x\"; secret = \"a\"; secret_file = "
+                 "\"broker\"; } );"),
             "secret and secret_file are both given");
 }
 
@@ -319,8 +329,9 @@ static void test_credentials_directory(void **state)
     put("key", "from-folder\n", 0600);
     put("other", "other\n", 0600);
     setenv("CREDENTIALS_DIRECTORY", path_of("credentials"), 1);
-    struct config *config = load_good(with("tokens: { key_file = \"key\"; };\n"
-                                           "providers = ( { name = \"a\"; kind = \"k\"; url = \"http://x\"; secret_file = \"other\"; } );"));
+    struct config *config = load_good(
+        with("tokens: { key_file = \"key\"; };\n"
+             "providers = ( { name = \"a\"; kind = \"k\"; url = \"http://x\"; secret_file = \"other\"; } );"));
     assert_string_equal(config_text(config, "tokens.key"), "from-credentials");
     assert_string_equal(config_provider(config, 0)->secret, "other"); /* not there: beside the file */
     config_free(config);
@@ -335,9 +346,10 @@ static void test_environment_comes_first(void **state)
     setenv("PORT", "8080", 1);
     setenv("ACQUIT_LOG_LEVEL", "warn", 1);
     setenv("STRIPE_SECRET_KEY", "sk_env", 1);
-    struct config *config = load_good("broker: { url_file = \"/no/such/file\"; };\ningress: { port = 1; };\n"
-                                      "providers = ( { name = \"stripe\"; kind = \"stripe\"; url = \"https://x\"; secret_file = \"none\"; },\n"
-                                      "  { name = \"sim\"; kind = \"simulated\"; } );");
+    struct config *config = load_good(
+        "broker: { url_file = \"/no/such/file\"; };\ningress: { port = 1; };\n"
+        "providers = ( { name = \"stripe\"; kind = \"stripe\"; url = \"https://x\"; secret_file = \"none\"; },\n"
+        "  { name = \"sim\"; kind = \"simulated\"; } );");
     assert_string_equal(config_text(config, "broker.url"), "amqps://from-environment");
     assert_string_equal(config_text(config, "ledger.url"), "host=127.0.0.1 dbname=acquit");
     assert_string_equal(config_text(config, "ledger.read_url"), "postgresql://replica/");
@@ -365,18 +377,21 @@ static void test_lists(void **state)
     (void)state;
     put("secret", "whsec_1\n", 0600);
     put("public", KEY "\n", 0644);
-    struct config *config = load_good(with(
-        "payment: { expires_in_ms = 60000; };\n"
-        "publishers = (\n"
-        "  { name = \"shop\"; api_key_sha256 = \"E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855\"; merchant = \"m\";\n"
-        "    flow = \"dual\"; payment_method = \"wallet\"; gateways = [ \"b\", \"a\" ]; commission_ppm = 25000; expires_in_ms = 5000;\n"
-        "    webhook_url = \"https://shop.example/hook\"; webhook_secret_file = \"secret\"; amount_max = 500; },\n"
-        "  { name = \"bare\"; } );\n"
-        "providers = ( { name = \"a\"; kind = \"simulated\"; },\n"
-        "  { name = \"b\"; kind = \"stripe\"; url = \"http://127.0.0.1:1/base\"; timeout_ms = 50; visibility_horizon_ms = 0; send_window_ms = 100; } );\n"
-        "validators = ( { name = \"v1\"; url = \"http://v1\"; public_key = \"" KEY "\"; key = \"k\"; },\n"
-        "  { name = \"v2\"; url = \"https://v2\"; public_key_file = \"public\"; } );\n"
-        "pop: { quorum = 2; };\n"));
+    struct config *config = load_good(
+        with("payment: { expires_in_ms = 60000; };\n"
+             "publishers = (\n"
+             "  { name = \"shop\"; api_key_sha256 = "
+             "\"E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855\"; merchant = \"m\";\n"
+             "    flow = \"dual\"; payment_method = \"wallet\"; gateways = [ \"b\", \"a\" ]; commission_ppm = 25000; "
+             "expires_in_ms = 5000;\n"
+             "    webhook_url = \"https://shop.example/hook\"; webhook_secret_file = \"secret\"; amount_max = 500; },\n"
+             "  { name = \"bare\"; } );\n"
+             "providers = ( { name = \"a\"; kind = \"simulated\"; },\n"
+             "  { name = \"b\"; kind = \"stripe\"; url = \"http://127.0.0.1:1/base\"; timeout_ms = 50; "
+             "visibility_horizon_ms = 0; send_window_ms = 100; } );\n"
+             "validators = ( { name = \"v1\"; url = \"http://v1\"; public_key = \"" KEY "\"; key = \"k\"; },\n"
+             "  { name = \"v2\"; url = \"https://v2\"; public_key_file = \"public\"; } );\n"
+             "pop: { quorum = 2; };\n"));
     const struct publisher_config *shop = config_publisher_find(config, "shop"), *bare = config_publisher(config, 1);
     assert_int_equal(config_publisher_count(config), 2);
     assert_string_equal(shop->merchant, "m");
@@ -415,31 +430,49 @@ static void test_what_must_fit_together(void **state)
 {
     (void)state;
 #define V(name) "{ name = \"" name "\"; url = \"http://v\"; public_key = \"" KEY "\"; }"
-    refused(with("publishers = ( { name = \"a\"; }, { name = \"b\"; },\n { name = \"a\"; } );"), "acquit.conf:4: publishers has two elements named a");
-    refused(with("providers = ( { name = \"a\"; kind = \"simulated\"; }, { name = \"a\"; kind = \"simulated\"; } );"), "two elements named a");
+    refused(with("publishers = ( { name = \"a\"; }, { name = \"b\"; },\n { name = \"a\"; } );"),
+            "acquit.conf:4: publishers has two elements named a");
+    refused(with("providers = ( { name = \"a\"; kind = \"simulated\"; }, { name = \"a\"; kind = \"simulated\"; } );"),
+            "two elements named a");
     refused(with("validators = ( " V("a") ", " V("a") " );"), "two elements named a");
     refused(with("validators = ( " V("a") " );"), "it must have from 2 to 16, or none");
-    refused(with("validators = ( " V("a") ", " V("b") " ); pop: { quorum = 3; };"), "acquit.conf:3: pop.quorum is 3, but there are only 2 validators");
+    refused(with("validators = ( " V("a") ", " V("b") " ); pop: { quorum = 3; };"),
+            "acquit.conf:3: pop.quorum is 3, but there are only 2 validators");
     refused(with("pop: { quorum = 1; };"), "pop.quorum is 1, but there are only 0 validators");
-    refused(with("publishers = ( { name = \"a\"; gateways = [ \"nobody\" ]; } );"), "gateways names \"nobody\", which is no configured provider");
-    refused(with("publishers = ( { name = \"a\"; gateways = [ \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\", \"8\" ]; } );"), "at most 7");
+    refused(with("publishers = ( { name = \"a\"; gateways = [ \"nobody\" ]; } );"),
+            "gateways names \"nobody\", which is no configured provider");
+    refused(with("publishers = ( { name = \"a\"; gateways = [ \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\", \"8\" "
+                 "]; } );"),
+            "at most 7");
     refused(with("publishers = ( { name = \"a b\"; } );"), "only letters, digits");
-    refused(with("publishers = ( { name = \"a\"; flow = \"triple\"; } );"), "flow is \"triple\", it must be one of plain, dual");
-    refused(with("publishers = ( { name = \"a\"; payment_method = \"cash\"; } );"), "card, mobile_money, wallet, bank_transfer");
+    refused(with("publishers = ( { name = \"a\"; flow = \"triple\"; } );"),
+            "flow is \"triple\", it must be one of plain, dual");
+    refused(with("publishers = ( { name = \"a\"; payment_method = \"cash\"; } );"),
+            "card, mobile_money, wallet, bank_transfer");
     refused(with("publishers = ( { name = \"a\"; api_key_sha256 = \"12\"; } );"), "64 hex digits");
-    refused(with("publishers = ( { name = \"a\"; webhook_url = \"https://x/\"; } );"), "webhook_url needs webhook_secret_file");
-    refused(with("publishers = ( { name = \"a\"; webhook_url = \"x\"; webhook_secret = \"s\"; } );"), "http:// or https://");
-    refused(with("publishers = ( { name = \"a\"; api_key_sha256 = \"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"; },"
-                 "{ name = \"b\"; api_key_sha256 = \"E3B0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"; } );"),
+    refused(with("publishers = ( { name = \"a\"; webhook_url = \"https://x/\"; } );"),
+            "webhook_url needs webhook_secret_file");
+    refused(with("publishers = ( { name = \"a\"; webhook_url = \"x\"; webhook_secret = \"s\"; } );"),
+            "http:// or https://");
+    refused(with("publishers = ( { name = \"a\"; api_key_sha256 = "
+                 "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"; },"
+                 "{ name = \"b\"; api_key_sha256 = "
+                 "\"E3B0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"; } );"),
             "publishers a and b have the same api_key_sha256");
     refused(with("providers = ( { name = \"a\"; kind = \"stripe\"; } );"), "provider a needs a url");
-    refused(with("providers = ( { name = \"a\"; kind = \"stripe\"; url = \"https://x/\"; } );"), "url must not end with a slash");
-    refused(with("providers = ( { name = \"a\"; kind = \"stripe\"; url = \"ftp://x\"; } );"), "url must be an http:// or https:// URL");
-    refused(with("providers = ( { name = \"a\"; kind = \"stripe\"; url = \"https:///x\"; } );"), "url must be an http:// or https:// URL");
+    refused(with("providers = ( { name = \"a\"; kind = \"stripe\"; url = \"https://x/\"; } );"),
+            "url must not end with a slash");
+    refused(with("providers = ( { name = \"a\"; kind = \"stripe\"; url = \"ftp://x\"; } );"),
+            "url must be an http:// or https:// URL");
+    refused(with("providers = ( { name = \"a\"; kind = \"stripe\"; url = \"https:///x\"; } );"),
+            "url must be an http:// or https:// URL");
     refused(with("tokens: { url = \"http://x/\"; };"), "tokens.url must not end with a slash");
-    refused(with("validators = ( { name = \"a\"; url = \"http://v\"; public_key = \"AAAA\"; } );"), "base64 of the 32 bytes");
-    refused("broker: { url = \"http://x\"; }; ledger: { url = \"postgresql:///\"; };", "broker.url must be an amqp:// or amqps:// URL");
-    refused("broker: { url = \"amqp://x\"; }; ledger: { url = \"mysql://x\"; };", "ledger.url must be a postgresql:// URL");
+    refused(with("validators = ( { name = \"a\"; url = \"http://v\"; public_key = \"AAAA\"; } );"),
+            "base64 of the 32 bytes");
+    refused("broker: { url = \"http://x\"; }; ledger: { url = \"postgresql:///\"; };",
+            "broker.url must be an amqp:// or amqps:// URL");
+    refused("broker: { url = \"amqp://x\"; }; ledger: { url = \"mysql://x\"; };",
+            "ledger.url must be a postgresql:// URL");
 }
 
 static void test_lists_are_bounded(void **state)
@@ -491,12 +524,29 @@ static void test_sample_has_every_setting(void **state)
     fclose(file);
     for (size_t i = 0; i < config_setting_count(); i++)
         if (!sample_names(sample, config_setting(i)))
-            fail_msg(SAMPLE ": %s is missing there, or its sentence, unit, range, default or variable differ from the table",
+            fail_msg(SAMPLE
+                     ": %s is missing there, or its sentence, unit, range, default or variable differ from the table",
                      config_setting(i)->name);
     static const char *const members[] = {
-        "name", "kind", "url", "secret", "timeout_ms", "visibility_horizon_ms", "send_window_ms", "api_key_sha256", "merchant",
-        "flow", "payment_method", "gateways", "commission_ppm", "expires_in_ms", "webhook_url", "webhook_secret", "amount_max",
-        "public_key", "key",
+        "name",
+        "kind",
+        "url",
+        "secret",
+        "timeout_ms",
+        "visibility_horizon_ms",
+        "send_window_ms",
+        "api_key_sha256",
+        "merchant",
+        "flow",
+        "payment_method",
+        "gateways",
+        "commission_ppm",
+        "expires_in_ms",
+        "webhook_url",
+        "webhook_secret",
+        "amount_max",
+        "public_key",
+        "key",
     };
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         char line[64];

@@ -93,13 +93,16 @@ static const struct {
     const char *key, *data, *signature;
 } signatures[] = {
     {"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
-     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe246551"
+     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe246"
+     "551"
      "41438e7a100b"},
     {"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
-     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d"
+     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb"
+     "00d"
      "291612bb0c00"},
     {"fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
-     "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027"
+     "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc"
+     "027"
      "beceea1ec40a"},
 };
 
@@ -150,7 +153,14 @@ static void test_hex(void **state)
     assert_string_equal(text, "007fabff");
     assert_int_equal(hex_decode("007FabFF", bytes, 4), 0);
     assert_memory_equal(bytes, "\x00\x7f\xab\xff", 4);
-    static const char *const wrong[] = {"", "007fabf", "007fabff0", "007fabfg", "007fab f", "0x7fabff", "007fab\xff" "f"};
+    static const char *const wrong[] = {"",
+                                        "007fabf",
+                                        "007fabff0",
+                                        "007fabfg",
+                                        "007fab f",
+                                        "0x7fabff",
+                                        "007fab\xff"
+                                        "f"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(hex_decode(wrong[i], bytes, 4), -1);
     assert_memory_equal(bytes, "\x00\x7f\xab\xff", 4); /* untouched by failures */
@@ -163,8 +173,14 @@ static void test_base64(void **state)
     static const struct {
         const char *data, *text;
     } cases[] = {
-        {"", ""},         {"f", "Zg=="},        {"fo", "Zm8="},         {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff\xfe", "+//+"},
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
+        {"\xfb\xff\xfe", "+//+"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[16];
@@ -182,8 +198,8 @@ static void test_base64_refuses(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "Zg",     "Zg=",     "Zg===",    "Z===",     "====",     "Zh==",     "Zm9=",  "Zm9v\n",   "Zm 9v",
-        "Zm9v Zm9", "Zg==Zg==", "Zm-_", "=Zg=", "Z=g=", "Zm9vYg=a", "\xc3\xa9+/", "Zm9v====",
+        "Zg",       "Zg=",      "Zg===", "Z===", "====", "Zh==",     "Zm9=",       "Zm9v\n",   "Zm 9v",
+        "Zm9v Zm9", "Zg==Zg==", "Zm-_",  "=Zg=", "Z=g=", "Zm9vYg=a", "\xc3\xa9+/", "Zm9v====",
     };
     uint8_t data[16];
     size_t size = 99;

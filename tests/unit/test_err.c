@@ -69,8 +69,8 @@ static void test_exit_codes(void **state)
         enum err_code code;
         int exit_code;
     } cases[] = {
-        {ERR_NONE, 0},   {ERR_INVALID, 1}, {ERR_CONFLICT, 1}, {ERR_NOT_FOUND, 1}, {ERR_DENIED, 1},
-        {ERR_AGAIN, 75}, {ERR_UNKNOWN, 75}, {ERR_LIMIT, 1},   {ERR_CONFIG, 78},   {ERR_INTERNAL, 1},
+        {ERR_NONE, 0},   {ERR_INVALID, 1},  {ERR_CONFLICT, 1}, {ERR_NOT_FOUND, 1}, {ERR_DENIED, 1},
+        {ERR_AGAIN, 75}, {ERR_UNKNOWN, 75}, {ERR_LIMIT, 1},    {ERR_CONFIG, 78},   {ERR_INTERNAL, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct err err = {.code = cases[i].code};
@@ -90,9 +90,9 @@ static void test_code_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_error_wins),          cmocka_unit_test(test_nobody_listens),
-        cmocka_unit_test(test_prefix),                    cmocka_unit_test(test_text_is_one_bounded_line),
-        cmocka_unit_test(test_exit_codes),                cmocka_unit_test(test_code_texts),
+        cmocka_unit_test(test_first_error_wins), cmocka_unit_test(test_nobody_listens),
+        cmocka_unit_test(test_prefix),           cmocka_unit_test(test_text_is_one_bounded_line),
+        cmocka_unit_test(test_exit_codes),       cmocka_unit_test(test_code_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,7 +70,7 @@ static void test_pause(void **state)
 {
     (void)state;
     int status;
-    pid_t child = start("after-intents=pause:2");
+    pid_t child = start("after-intents=pause");
     assert_int_equal(waitpid(child, &status, WUNTRACED), child);
     assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
     kill(child, SIGCONT);
@@ -83,8 +83,11 @@ static void test_wrong_specifications(void **state)
 {
     (void)state;
     static const char *const specs[] = {
-        "after-intent=kill", "after-intents", "after-intents=", "after-intents=die", "after-intents=kill:", "after-intents=kill:0",
-        "after-intents=kill:x", "after-intents=kill:1x", "after-intents=kill:-1", "after-intents=kill:99999999999999999999",
+        "after-intent=kill",     "after-intents",
+        "after-intents=",        "after-intents=die",
+        "after-intents=kill:",   "after-intents=kill:0",
+        "after-intents=kill:x",  "after-intents=kill:1x",
+        "after-intents=kill:-1", "after-intents=kill:99999999999999999999",
     };
     for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++)
         assert_exit(specs[i], 78);

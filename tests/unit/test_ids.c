@@ -140,8 +140,12 @@ static void test_public_form(void **state)
     public_id_format(u, text_form);
     assert_string_equal(text_form, "tx_00112233445566778899aabbccddeeff");
     static const char *const wrong[] = {
-        "tx_", "tx_00112233445566778899aabbccddeef", "tx_00112233445566778899aabbccddeeff0",
-        "TX_00112233445566778899aabbccddeeff", "tx_00112233-4455-6677-8899-aabbccddeeff", "tx-00112233445566778899aabbccddeeff",
+        "tx_",
+        "tx_00112233445566778899aabbccddeef",
+        "tx_00112233445566778899aabbccddeeff0",
+        "TX_00112233445566778899aabbccddeeff",
+        "tx_00112233-4455-6677-8899-aabbccddeeff",
+        "tx-00112233445566778899aabbccddeeff",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(public_id_parse(wrong[i], &u), -1);
@@ -163,9 +167,12 @@ static void test_order_and_nil(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),           cmocka_unit_test(test_parts_do_not_run_together),
-        cmocka_unit_test(test_line_break_panics), cmocka_unit_test(test_version_and_variant),
-        cmocka_unit_test(test_parse),             cmocka_unit_test(test_public_form),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_parts_do_not_run_together),
+        cmocka_unit_test(test_line_break_panics),
+        cmocka_unit_test(test_version_and_variant),
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_public_form),
         cmocka_unit_test(test_order_and_nil),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,8 +20,19 @@ static void test_accepts(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "{}", "[]", "null", "true", "0", "-1", "9223372036854775807", "-9223372036854775808", "\"x\"", "1.5", " {\"a\" : 1 } ",
-        "\"\\u00e9\"", "\"\xc3\xa9\"",
+        "{}",
+        "[]",
+        "null",
+        "true",
+        "0",
+        "-1",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "\"x\"",
+        "1.5",
+        " {\"a\" : 1 } ",
+        "\"\\u00e9\"",
+        "\"\xc3\xa9\"",
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct err err = {0};
@@ -208,14 +219,10 @@ static void test_members(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepts),
-        cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_nul_bytes),
-        cmocka_unit_test(test_error_names_the_place_only),
-        cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_size),
-        cmocka_unit_test(test_canonical_text),
-        cmocka_unit_test(test_hash_is_of_the_content),
+        cmocka_unit_test(test_accepts),        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_nul_bytes),      cmocka_unit_test(test_error_names_the_place_only),
+        cmocka_unit_test(test_depth),          cmocka_unit_test(test_size),
+        cmocka_unit_test(test_canonical_text), cmocka_unit_test(test_hash_is_of_the_content),
         cmocka_unit_test(test_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,8 @@ static void say_levels(void)
 static void test_under_systemd(void **state)
 {
     (void)state;
-    assert_string_equal(captured(say_levels, true), "<6>acquit-test: one 1\n<4>acquit-test: two\n<3>acquit-test: three\n");
+    assert_string_equal(captured(say_levels, true),
+                        "<6>acquit-test: one 1\n<4>acquit-test: two\n<3>acquit-test: three\n");
 }
 
 static void test_elsewhere(void **state)
@@ -70,7 +71,8 @@ static void test_elsewhere(void **state)
 
 static void say_control(void)
 {
-    log_info("a\nb\rc\x1b[31m\x7f\xc2\x9b" "é");
+    log_info("a\nb\rc\x1b[31m\x7f\xc2\x9b"
+             "é");
 }
 
 static void test_control_characters(void **state)
@@ -172,9 +174,14 @@ static void test_level_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_under_systemd),   cmocka_unit_test(test_elsewhere), cmocka_unit_test(test_control_characters),
-        cmocka_unit_test(test_card_numbers),    cmocka_unit_test(test_cut),       cmocka_unit_test(test_errno_survives),
-        cmocka_unit_test(test_panic),           cmocka_unit_test(test_level_names),
+        cmocka_unit_test(test_under_systemd),
+        cmocka_unit_test(test_elsewhere),
+        cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_card_numbers),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_errno_survives),
+        cmocka_unit_test(test_panic),
+        cmocka_unit_test(test_level_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,22 @@ static void test_hang_up(void **state)
     loop_free(seen.loop); /* frees the source */
 }
 
+/* The end of a pipe comes as a hang-up alone, without "there is something to read". */
+static void test_hang_up_of_a_pipe(void **state)
+{
+    (void)state;
+    struct seen seen = {.loop = new_loop()};
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    close(ends[1]);
+    seen.fd = ends[0];
+    loop_io(seen.loop, ends[0], LOOP_READ, count_io, &seen);
+    assert_int_equal(loop_turn(seen.loop, 0), 0);
+    assert_int_equal(seen.events, LOOP_READ | 8);
+    close(ends[0]);
+    loop_free(seen.loop);
+}
+
 static void note(struct seen *seen, char c)
 {
     size_t n = strlen(seen->order);
@@ -336,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_descriptor),
         cmocka_unit_test(test_hang_up),
+        cmocka_unit_test(test_hang_up_of_a_pipe),
         cmocka_unit_test(test_timers_fire_in_order_and_once),
         cmocka_unit_test(test_timer_set_again_and_disarmed),
         cmocka_unit_test(test_turn_ends),

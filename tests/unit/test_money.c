@@ -43,8 +43,8 @@ static void test_share_rounds_down_exactly(void **state)
 {
     (void)state;
     assert_int_equal(money_share(10000, 25000), 250);
-    assert_int_equal(money_share(99, 25000), 2);  /* 2.475 */
-    assert_int_equal(money_share(39, 25000), 0);  /* 0.975 */
+    assert_int_equal(money_share(99, 25000), 2); /* 2.475 */
+    assert_int_equal(money_share(39, 25000), 0); /* 0.975 */
     assert_int_equal(money_share(40, 25000), 1);
     assert_int_equal(money_share(0, 1000000), 0);
     assert_int_equal(money_share(5, 0), 0);
@@ -126,9 +126,9 @@ static void test_format(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sum_and_difference),      cmocka_unit_test(test_overflow_leaves_the_result_alone),
+        cmocka_unit_test(test_sum_and_difference),        cmocka_unit_test(test_overflow_leaves_the_result_alone),
         cmocka_unit_test(test_share_rounds_down_exactly), cmocka_unit_test(test_currencies),
-        cmocka_unit_test(test_every_code_is_found),     cmocka_unit_test(test_format),
+        cmocka_unit_test(test_every_code_is_found),       cmocka_unit_test(test_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

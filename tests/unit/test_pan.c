@@ -74,28 +74,29 @@ static void test_leaves_alone(void **state)
     static const char *const cases[] = {
         "",
         "4",
-        "4111111111111112",                         /* Luhn */
-        "411111111111",                             /* 12 digits */
-        "41111111111111111111",                     /* 20 digits */
-        "94111111111111111",                        /* inside a longer number, which passes nothing */
+        "4111111111111112",     /* Luhn */
+        "411111111111",         /* 12 digits */
+        "41111111111111111111", /* 20 digits */
+        "94111111111111111",    /* inside a longer number, which passes nothing */
         "1411111111111111100000000000",
-        "7992739871300008",                         /* no brand */
-        "5555555555554",                            /* that brand has 16 digits */
-        "2220000000000000",                         /* below the second Mastercard series */
-        "2721000000000004",                         /* above it */
-        "1795168800123",                            /* a time in ms */
-        "1795168800123456",                         /* in us */
-        "1795168800123456789",                      /* in ns */
-        "41111111-1111-4111-8111-111111111111",     /* UUIDs */
+        "7992739871300008",                     /* no brand */
+        "5555555555554",                        /* that brand has 16 digits */
+        "2220000000000000",                     /* below the second Mastercard series */
+        "2721000000000004",                     /* above it */
+        "1795168800123",                        /* a time in ms */
+        "1795168800123456",                     /* in us */
+        "1795168800123456789",                  /* in ns */
+        "41111111-1111-4111-8111-111111111111", /* UUIDs */
+        "41111111-1111-4008-8111-111111111111", /* its first 16 digits pass for a Visa number */
         "aaaaaaaa-4111-8111-8111-1aaaaaaaaaaa",
         "00000000-4111-1111-1111-111100000000",
-        "tx_41111111111111114111111111111111",      /* 32 hex digits */
+        "tx_41111111111111114111111111111111", /* 32 hex digits */
         "tx_a4111111111111111aaaaaaaaaaaaaaa",
-        "4111111111111111a",                        /* hex */
+        "4111111111111111a", /* hex */
         "a4111111111111111",
         "deadbeef4111111111111111",
         "sha256=4111111111111111abcdef0123456789",
-        "4111  1111  1111  1111",                   /* more than one separator */
+        "4111  1111  1111  1111", /* more than one separator */
         "4111.1111.1111.1111",
         "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
         "411111111111111\n1",
@@ -123,12 +124,15 @@ static void test_counts(void **state)
 static void test_bytes_not_text(void **state)
 {
     (void)state;
-    static const char given[] = {'\0', '4', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1',
-                                 '1',  '1', '1', '1', '1', '\0', '\xff', '4', '2', '-'};
+    static const char given[] = {'\0', '4', '1', '1', '1', '1', '1',  '1',    '1', '1', '1',
+                                 '1',  '1', '1', '1', '1', '1', '\0', '\xff', '4', '2', '-'};
     char *bytes = malloc(sizeof given); /* the sanitizer sees a step beyond */
     memcpy(bytes, given, sizeof given);
     assert_int_equal(pan_mask(bytes, sizeof given), 1);
-    assert_memory_equal(bytes + 1, "************1111\0\xff" "42-", 21);
+    assert_memory_equal(bytes + 1,
+                        "************1111\0\xff"
+                        "42-",
+                        21);
     free(bytes);
     for (size_t size = 0; size <= 19; size++) {
         char *cut = malloc(size + 1);
@@ -162,7 +166,7 @@ static void test_random_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_masks),          cmocka_unit_test(test_leaves_alone),  cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_masks),          cmocka_unit_test(test_leaves_alone), cmocka_unit_test(test_counts),
         cmocka_unit_test(test_bytes_not_text), cmocka_unit_test(test_random_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

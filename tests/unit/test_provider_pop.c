@@ -52,8 +52,8 @@ static void sign(const struct ballot *b, char ret_base64[128])
     char text[512];
     uint8_t signature[64];
     size_t size = sizeof signature;
-    int n = snprintf(text, sizeof text, "acquit-pop-vote-v1\n%s\n%" PRId64 "\n%s\n%s\n%s\n%s\n", b->payment, b->amount, b->currency,
-                     b->verdict, b->validator, b->at);
+    int n = snprintf(text, sizeof text, "acquit-pop-vote-v1\n%s\n%" PRId64 "\n%s\n%s\n%s\n%s\n", b->payment, b->amount,
+                     b->currency, b->verdict, b->validator, b->at);
     EVP_PKEY *key = key_of(b->key);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     assert_int_equal(EVP_DigestSignInit(ctx, NULL, NULL, NULL, key), 1);
@@ -67,15 +67,20 @@ static json_t *vote_of(const struct ballot *b)
 {
     char signature[128];
     sign(b, signature);
-    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "validator", b->validator, "paymentId", b->payment, "amount",
-                     (json_int_t)b->amount, "currency", b->currency, "verdict", b->verdict, "at", b->at, "reason", "because", "signature",
-                     signature);
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "validator", b->validator, "paymentId", b->payment,
+                     "amount", (json_int_t)b->amount, "currency", b->currency, "verdict", b->verdict, "at", b->at,
+                     "reason", "because", "signature", signature);
 }
 
 static struct ballot good_ballot(void)
 {
-    return (struct ballot){.key = 1, .validator = "validator-1", .payment = PAYMENT, .currency = "EUR", .verdict = "valid",
-                           .at = "2026-11-20T10:00:00Z", .amount = 2500};
+    return (struct ballot){.key = 1,
+                           .validator = "validator-1",
+                           .payment = PAYMENT,
+                           .currency = "EUR",
+                           .verdict = "valid",
+                           .at = "2026-11-20T10:00:00Z",
+                           .amount = 2500};
 }
 
 static struct pop_request request_of(void)
@@ -122,7 +127,8 @@ static void test_a_good_vote_counts(void **state)
 static void test_votes_about_something_else(void **state)
 {
     (void)state;
-    struct ballot cases[] = {good_ballot(), good_ballot(), good_ballot(), good_ballot(), good_ballot(), good_ballot(), good_ballot(), good_ballot()};
+    struct ballot cases[] = {good_ballot(), good_ballot(), good_ballot(), good_ballot(),
+                             good_ballot(), good_ballot(), good_ballot(), good_ballot()};
     cases[0].payment = OTHER;
     cases[1].amount = 2501;
     cases[2].currency = "USD";
@@ -201,8 +207,8 @@ static void test_skew_boundaries(void **state)
     json_decref(vote);
 }
 
-/* The signed bytes, fixed for whoever writes a validator in another language. The seed is 32 bytes 0x41; other implementations of Ed25519 (the
- * openssl command, Python's cryptography) gave the same signature. */
+/* The signed bytes, fixed for whoever writes a validator in another language. The seed is 32 bytes 0x41; other
+ * implementations of Ed25519 (the openssl command, Python's cryptography) gave the same signature. */
 static void test_known_vote(void **state)
 {
     (void)state;
@@ -212,7 +218,8 @@ static void test_known_vote(void **state)
     hex_encode(validator.public_key, 32, public_hex);
     sign(&b, signature);
     assert_string_equal(public_hex, "db995fe25169d141cab9bbba92baa01f9f2e1ece7df4cb2ac05190f37fcc1f9d");
-    assert_string_equal(signature, "xoX/M0N+1LJ6+B7E6ldrhtfAGLsZqJ98WcltKr3tDRQhcForapo/u4BFuLVcjSZPqOp/y0u8xDB3p85E76BfBQ==");
+    assert_string_equal(signature,
+                        "xoX/M0N+1LJ6+B7E6ldrhtfAGLsZqJ98WcltKr3tDRQhcForapo/u4BFuLVcjSZPqOp/y0u8xDB3p85E76BfBQ==");
 }
 
 /* ---- counting ---- */
@@ -259,8 +266,8 @@ static bool always_ends(enum pop_voice *voices, size_t count, int quorum, enum p
     return pop_tally_validate(voices, count, quorum, &outcome) && outcome == wanted;
 }
 
-/* Ending early is right exactly when the rest could not change the answer: validated or rejected for sure. Between rejected and revoked the
- * voices that are still out could decide, and nobody waits for that. */
+/* Ending early is right exactly when the rest could not change the answer: validated or rejected for sure. Between
+ * rejected and revoked the voices that are still out could decide, and nobody waits for that. */
 static void test_early_end_never_changes_the_answer(void **state)
 {
     (void)state;
@@ -288,7 +295,8 @@ static void test_revoked_voices(void **state)
 {
     (void)state;
     enum pop_outcome outcome;
-    enum pop_voice voices[5] = {POP_VOICE_REVOKED, POP_VOICE_REVOKED, POP_VOICE_PENDING, POP_VOICE_PENDING, POP_VOICE_PENDING};
+    enum pop_voice voices[5] = {POP_VOICE_REVOKED, POP_VOICE_REVOKED, POP_VOICE_PENDING, POP_VOICE_PENDING,
+                                POP_VOICE_PENDING};
     assert_false(pop_tally_validate(voices, 5, 3, &outcome));
     voices[2] = POP_VOICE_REVOKED;
     assert_true(pop_tally_validate(voices, 5, 3, &outcome));
@@ -339,8 +347,8 @@ static void test_answers_to_a_validation(void **state)
         {503, "<html>", POP_VOICE_SILENT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        enum pop_voice voice = pop_decode_validate(&validator, &request, NOW_MS, SKEW_MS, cases[i].status, cases[i].body,
-                                                   strlen(cases[i].body), &kept, why);
+        enum pop_voice voice = pop_decode_validate(&validator, &request, NOW_MS, SKEW_MS, cases[i].status,
+                                                   cases[i].body, strlen(cases[i].body), &kept, why);
         if (voice != cases[i].voice)
             fail_msg("case %zu: %s, %s", i, pop_voice_text(voice), why);
         assert_int_equal(kept != NULL, voice == POP_VOICE_YES || voice == POP_VOICE_NO);
@@ -353,7 +361,8 @@ static void test_answers_to_a_validation(void **state)
         json_decref(kept);
     }
     for (size_t size = 0; size < strlen(text); size++) /* cut anywhere: no vote */
-        assert_int_equal(pop_decode_validate(&validator, &request, NOW_MS, SKEW_MS, 200, text, size, &kept, why), POP_VOICE_SILENT);
+        assert_int_equal(pop_decode_validate(&validator, &request, NOW_MS, SKEW_MS, 200, text, size, &kept, why),
+                         POP_VOICE_SILENT);
     free(text);
     json_decref(vote);
 }
@@ -377,7 +386,8 @@ static void test_answers_to_a_revocation(void **state)
         {500, "{\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"status\":\"revoked\"}", POP_VOICE_SILENT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        assert_int_equal(pop_decode_revoke(id, cases[i].status, cases[i].body, strlen(cases[i].body), why), cases[i].voice);
+        assert_int_equal(pop_decode_revoke(id, cases[i].status, cases[i].body, strlen(cases[i].body), why),
+                         cases[i].voice);
 }
 
 static void test_requests(void **state)
@@ -386,14 +396,16 @@ static void test_requests(void **state)
     struct pop_request request = request_of();
     json_t *reference = json_pack("{s:s, s:s}", "type", "booking", "id", "42");
     char *text = pop_encode_validate(&request, NOW_MS);
-    assert_string_equal(text, "{\"amount\":2500,\"currency\":\"EUR\",\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\","
-                              "\"reference\":null,\"requestedAt\":\"2026-11-20T10:00:00.000Z\"}");
+    assert_string_equal(text,
+                        "{\"amount\":2500,\"currency\":\"EUR\",\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\","
+                        "\"reference\":null,\"requestedAt\":\"2026-11-20T10:00:00.000Z\"}");
     free(text);
     request.reference = reference;
     request.since_ms = NOW_MS - 1000; /* then every repeat has the same bytes */
     text = pop_encode_validate(&request, NOW_MS);
-    assert_string_equal(text, "{\"amount\":2500,\"currency\":\"EUR\",\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\","
-                              "\"reference\":\"booking:42\",\"requestedAt\":\"2026-11-20T09:59:59.000Z\"}");
+    assert_string_equal(text,
+                        "{\"amount\":2500,\"currency\":\"EUR\",\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\","
+                        "\"reference\":\"booking:42\",\"requestedAt\":\"2026-11-20T09:59:59.000Z\"}");
     free(text);
     json_decref(reference);
     request.reference = reference = json_string("order-7");
@@ -405,7 +417,7 @@ static void test_requests(void **state)
 
 /* ---- whole calls ---- */
 
-enum { N = 5, K = 3 };
+enum { N = 5, K = 3, LONG_MS = 5000, SHORT_MS = 150 };
 
 static struct {
     struct loop *loop;
@@ -429,14 +441,8 @@ static void on_answer(void *arg, const struct pop_answer *answer)
     f.answers++;
 }
 
-static int set_up(void **state)
+static void open_pop(int64_t timeout_ms)
 {
-    (void)state;
-    memset(&f, 0, sizeof f);
-    f.loop = loop_new(NULL);
-    f.http = http_new(f.loop, NULL);
-    script_open(&f.server, f.loop);
-    clock_format(clock_wall_ms(), f.at);
     struct pop_validator validators[N];
     for (int i = 0; i < N; i++) {
         snprintf(f.names[i], sizeof f.names[i], "validator-%d", i + 1);
@@ -445,12 +451,28 @@ static int set_up(void **state)
         validators[i].url = f.urls[i];
         validators[i].key = i == 0 ? "key-1" : "";
     }
-    struct pop_options options = {.validators = validators, .validator_count = N, .quorum = K, .timeout_ms = 400,
-                                  .vote_max_skew_ms = SKEW_MS, .http = f.http};
+    struct pop_options options = {.validators = validators,
+                                  .validator_count = N,
+                                  .quorum = K,
+                                  .timeout_ms = timeout_ms,
+                                  .vote_max_skew_ms = SKEW_MS,
+                                  .http = f.http};
     struct err err = {0};
+    pop_close(f.pop);
     f.pop = pop_open(&options, &err);
     if (!f.pop)
         fail_msg("%s", err.text);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&f, 0, sizeof f);
+    f.loop = loop_new(NULL);
+    f.http = http_new(f.loop, NULL);
+    script_open(&f.server, f.loop);
+    clock_format(clock_wall_ms(), f.at);
+    open_pop(LONG_MS);
     return 0;
 }
 
@@ -509,16 +531,10 @@ static void test_whole_validations(void **state)
         enum pop_outcome outcome;
         size_t votes_least;
     } cases[] = {
-        {"yyyyy", POP_VALIDATED, 3},
-        {"yyyhh", POP_VALIDATED, 3}, /* does not wait for who never answers */
-        {"nnnhh", POP_REJECTED, 3},
-        {"yynnh", POP_UNKNOWN, 4},
-        {"yyfee", POP_UNKNOWN, 2},   /* a forged yes does not make three */
-        {"nnfcc", POP_UNKNOWN, 2},
-        {"rrrhh", POP_REVOKED, 0},
-        {"nrrhh", POP_REJECTED, 1},
-        {"eeeee", POP_UNKNOWN, 0},
-        {"ccccc", POP_UNKNOWN, 0},
+        {"yyyyy", POP_VALIDATED, 3}, {"yyyhh", POP_VALIDATED, 3}, {"nnnhh", POP_REJECTED, 3},
+        {"yynnc", POP_UNKNOWN, 4},   {"yyfee", POP_UNKNOWN, 2}, /* a forged yes does not make three */
+        {"nnfcc", POP_UNKNOWN, 2},   {"rrrhh", POP_REVOKED, 0},   {"nrrhh", POP_REJECTED, 1},
+        {"eeeee", POP_UNKNOWN, 0},   {"ccccc", POP_UNKNOWN, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         script_votes(cases[i].voices);
@@ -526,8 +542,7 @@ static void test_whole_validations(void **state)
         validate();
         if (f.outcome != cases[i].outcome || json_array_size(f.votes) < cases[i].votes_least)
             fail_msg("%s: outcome %d, %zu votes", cases[i].voices, f.outcome, json_array_size(f.votes));
-        if (f.outcome != POP_UNKNOWN)
-            assert_true(clock_monotonic_ms() - before < 350);
+        assert_true(clock_monotonic_ms() - before < LONG_MS); /* nobody waits for who never answers */
         assert_int_equal(json_array_size(f.list), N);
         script_clear(&f.server);
     }
@@ -548,7 +563,8 @@ static void test_what_each_one_said(void **state)
     assert_string_equal(outcome_of(0), "valid");
     assert_string_equal(outcome_of(1), "invalid");
     assert_string_equal(outcome_of(2), "silent");
-    assert_string_equal(json_text(json_array_get(f.list, 2), "error", ""), "the vote's signature is not the configured key's");
+    assert_string_equal(json_text(json_array_get(f.list, 2), "error", ""),
+                        "the vote's signature is not the configured key's");
     assert_string_equal(outcome_of(3), "revoked");
     assert_string_equal(outcome_of(4), "silent");
     assert_string_equal(json_text(json_array_get(f.list, 4), "error", ""), "the answer is HTTP 500");
@@ -563,13 +579,30 @@ static void test_what_each_one_said(void **state)
     assert_string_equal(outcome_of(3), "not_awaited");
 }
 
+static void test_silence(void **state)
+{
+    (void)state;
+    script_votes("hhhhh");
+    open_pop(SHORT_MS);
+    validate();
+    assert_int_equal(f.outcome, POP_UNKNOWN);
+    for (size_t i = 0; i < N; i++) {
+        assert_string_equal(outcome_of(i), "silent");
+        assert_string_equal(json_text(json_array_get(f.list, i), "error", ""), "timeout");
+    }
+}
+
 static void test_revocation(void **state)
 {
     (void)state;
     static const char done[] = "{\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"status\":\"revoked\"}";
     struct err err = {0};
-    script_add(&f.server, (struct script_reply){.to = "/2/v1/validations/8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f/revoke", .status = 500, .times = 1});
-    script_add(&f.server, (struct script_reply){.to = "/v1/validations/8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f/revoke", .status = 200, .body = done});
+    script_add(&f.server, (struct script_reply){.to = "/2/v1/validations/8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f/revoke",
+                                                .status = 500,
+                                                .times = 1});
+    script_add(&f.server, (struct script_reply){.to = "/v1/validations/8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f/revoke",
+                                                .status = 200,
+                                                .body = done});
     assert_non_null(pop_revoke(f.pop, request_of().payment_id, on_answer, &f, &err));
     assert_true(script_wait(f.loop, &f.answered));
     assert_int_equal(f.outcome, POP_UNKNOWN);
@@ -605,7 +638,8 @@ static void test_options(void **state)
     struct pop_validator validators[17];
     for (int i = 0; i < 17; i++)
         validators[i] = validator_of(i + 1, "v");
-    struct pop_options good = {.validators = validators, .validator_count = 3, .quorum = 2, .timeout_ms = 100, .http = f.http};
+    struct pop_options good = {
+        .validators = validators, .validator_count = 3, .quorum = 2, .timeout_ms = 100, .http = f.http};
     struct pop_options cases[] = {good, good, good, good, good, good};
     cases[0].validator_count = 1;
     cases[1].validator_count = 17;
@@ -640,6 +674,7 @@ int main(void)
         cmocka_unit_test(test_requests),
         cmocka_unit_test_setup_teardown(test_whole_validations, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_each_one_said, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_silence, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_revocation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancel_and_close_say_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_options, set_up, tear_down),

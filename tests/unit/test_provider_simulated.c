@@ -1,7 +1,7 @@
 /* test_provider_simulated.c - workers/providers/simulated: how it speaks with its books, here without a database
  *
- * The books are a function of the test that notes what it was asked and answers from a script; what the real ones promise is tested by
- * simulated_books.sql.
+ * The books are a function of the test that notes what it was asked and answers from a script; what the real ones
+ * promise is tested by simulated_books.sql.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,10 +27,10 @@ static struct {
     struct loop *loop;
     struct provider *provider;
     int runs, requests;
-    json_t *last;              /* the last batch */
-    const char *answer;        /* JSON of each answer */
-    int fail_next;             /* so many runs fail ... */
-    int fail_larger_than;      /* ... and all of more requests than this (0: none) */
+    json_t *last;         /* the last batch */
+    const char *answer;   /* JSON of each answer */
+    int fail_next;        /* so many runs fail ... */
+    int fail_larger_than; /* ... and all of more requests than this (0: none) */
     enum err_code fail_code;
     bool short_answer;
     struct heard heard[CALLS_MAX];
@@ -76,8 +76,13 @@ static int set_up(void **state)
     f.loop = loop_new(NULL);
     f.answer = "{\"outcome\":\"done\",\"code\":\"\",\"reference\":\"sim_pay_1\"}";
     f.fail_code = ERR_AGAIN;
-    struct provider_options options = {.name = "simulated", .kind = "simulated", .url = "", .secret = "", .timeout_ms = TIMEOUT_MS,
-                                       .loop = f.loop, .books = &books};
+    struct provider_options options = {.name = "simulated",
+                                       .kind = "simulated",
+                                       .url = "",
+                                       .secret = "",
+                                       .timeout_ms = TIMEOUT_MS,
+                                       .loop = f.loop,
+                                       .books = &books};
     f.provider = provider_open(&options, NULL);
     assert_non_null(f.provider);
     return 0;
@@ -106,7 +111,11 @@ static struct provider_call *start(size_t n)
 {
     char key[16];
     snprintf(key, sizeof key, "key-%zu", n);
-    struct provider_request request = {.operation = PROVIDER_AUTHORIZE, .slot = "auth:1", .key = key, .amount = 2500, .currency = "EUR",
+    struct provider_request request = {.operation = PROVIDER_AUTHORIZE,
+                                       .slot = "auth:1",
+                                       .key = key,
+                                       .amount = 2500,
+                                       .currency = "EUR",
                                        .payment_token = "tok_visa"};
     request.payment_id.bytes[15] = (uint8_t)n;
     struct provider_call *call = provider_start(f.provider, &request, on_answer, &f.heard[n], NULL);
@@ -135,15 +144,21 @@ static void test_every_answer(void **state)
         const char *code, *reference;
     } cases[] = {
         {"{\"outcome\":\"done\",\"code\":\"\",\"reference\":\"sim_pay_1\"}", true, PROVIDER_DONE, "", "sim_pay_1"},
-        {"{\"outcome\":\"refused\",\"code\":\"insufficient_funds\",\"reference\":\"\"}", true, PROVIDER_REFUSED, "insufficient_funds", ""},
-        {"{\"outcome\":\"action\",\"code\":\"requires_action\",\"reference\":\"p\",\"action\":{\"type\":\"redirect\",\"url\":\"u\"}}", true,
-         PROVIDER_ACTION, "requires_action", "p"},
-        {"{\"outcome\":\"expired\",\"code\":\"authorization_expired\",\"reference\":\"p\"}", true, PROVIDER_EXPIRED, "authorization_expired", "p"},
+        {"{\"outcome\":\"refused\",\"code\":\"insufficient_funds\",\"reference\":\"\"}", true, PROVIDER_REFUSED,
+         "insufficient_funds", ""},
+        {"{\"outcome\":\"action\",\"code\":\"requires_action\",\"reference\":\"p\",\"action\":{\"type\":\"redirect\","
+         "\"url\":\"u\"}}",
+         true, PROVIDER_ACTION, "requires_action", "p"},
+        {"{\"outcome\":\"expired\",\"code\":\"authorization_expired\",\"reference\":\"p\"}", true, PROVIDER_EXPIRED,
+         "authorization_expired", "p"},
         {"{\"outcome\":\"absent\",\"code\":\"\",\"reference\":\"\"}", true, PROVIDER_ABSENT, "", ""},
-        {"{\"outcome\":\"unknown\",\"code\":\"reference_not_found\",\"reference\":\"\"}", true, PROVIDER_UNKNOWN, "reference_not_found", ""},
-        {"{\"outcome\":\"done\",\"code\":\"\",\"reference\":\"p\",\"lost\":true}", false, PROVIDER_UNKNOWN, "timeout", ""},
+        {"{\"outcome\":\"unknown\",\"code\":\"reference_not_found\",\"reference\":\"\"}", true, PROVIDER_UNKNOWN,
+         "reference_not_found", ""},
+        {"{\"outcome\":\"done\",\"code\":\"\",\"reference\":\"p\",\"lost\":true}", false, PROVIDER_UNKNOWN, "timeout",
+         ""},
         /* the key was used for something else before: that may have been done */
-        {"{\"outcome\":\"refused\",\"code\":\"idempotency_conflict\",\"reference\":\"\"}", true, PROVIDER_UNKNOWN, "idempotency_conflict", ""},
+        {"{\"outcome\":\"refused\",\"code\":\"idempotency_conflict\",\"reference\":\"\"}", true, PROVIDER_UNKNOWN,
+         "idempotency_conflict", ""},
         {"{\"outcome\":\"perhaps\"}", true, PROVIDER_UNKNOWN, "unreadable_answer", ""},
         {"{}", true, PROVIDER_UNKNOWN, "unreadable_answer", ""},
         {"[]", true, PROVIDER_UNKNOWN, "unreadable_answer", ""},
@@ -166,14 +181,23 @@ static void test_every_answer(void **state)
 static void test_what_the_books_are_told(void **state)
 {
     (void)state;
-    struct provider_request request = {.operation = PROVIDER_REFUND, .ask = true, .slot = "refund:1", .key = "k", .authorization_key = "a",
-                                       .reference = "sim_pay_1", .amount = 1000, .currency = "XOF", .payment_token = ""};
+    struct provider_request request = {.operation = PROVIDER_REFUND,
+                                       .ask = true,
+                                       .slot = "refund:1",
+                                       .key = "k",
+                                       .authorization_key = "a",
+                                       .reference = "sim_pay_1",
+                                       .amount = 1000,
+                                       .currency = "XOF",
+                                       .payment_token = ""};
     if (uuid_parse("8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f", &request.payment_id) != 0)
         fail();
     json_t *json = simulated_encode(&request);
     char *text = json_encode(json);
-    assert_string_equal(text, "{\"amount\":1000,\"ask\":true,\"authorizationKey\":\"a\",\"currency\":\"XOF\",\"key\":\"k\",\"operation\":\"refund\","
-                              "\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"reference\":\"sim_pay_1\",\"token\":\"\"}");
+    assert_string_equal(
+        text, "{\"amount\":1000,\"ask\":true,\"authorizationKey\":\"a\",\"currency\":\"XOF\",\"key\":\"k\","
+              "\"operation\":\"refund\","
+              "\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"reference\":\"sim_pay_1\",\"token\":\"\"}");
     free(text);
     json_decref(json);
 }

@@ -50,12 +50,15 @@ static void test_every_answer(void **state)
         {TOKENS_RESERVE, 500, RESERVED, TOKENS_UNKNOWN, "http_500"},
         {TOKENS_RESERVE, 503, ERROR("tokens_unavailable"), TOKENS_UNKNOWN, "http_503"},
         {TOKENS_RESERVE, 200, STATUS("reserved"), TOKENS_UNKNOWN, "contradictory_answer"},
-        {TOKENS_RESERVE, 201, "{\"paymentId\":\"" ID "\",\"tokenId\":\"seat-2\",\"quantity\":2,\"status\":\"reserved\"}", TOKENS_UNKNOWN,
-         "contradictory_answer"},
-        {TOKENS_RESERVE, 201, "{\"paymentId\":\"" ID "\",\"tokenId\":\"seat-1\",\"quantity\":1,\"status\":\"reserved\"}", TOKENS_UNKNOWN,
+        {TOKENS_RESERVE, 201,
+         "{\"paymentId\":\"" ID "\",\"tokenId\":\"seat-2\",\"quantity\":2,\"status\":\"reserved\"}", TOKENS_UNKNOWN,
          "contradictory_answer"},
         {TOKENS_RESERVE, 201,
-         "{\"paymentId\":\"11111111-2222-8333-8444-555555555555\",\"tokenId\":\"seat-1\",\"quantity\":2,\"status\":\"reserved\"}",
+         "{\"paymentId\":\"" ID "\",\"tokenId\":\"seat-1\",\"quantity\":1,\"status\":\"reserved\"}", TOKENS_UNKNOWN,
+         "contradictory_answer"},
+        {TOKENS_RESERVE, 201,
+         "{\"paymentId\":\"11111111-2222-8333-8444-555555555555\",\"tokenId\":\"seat-1\",\"quantity\":2,\"status\":"
+         "\"reserved\"}",
          TOKENS_UNKNOWN, "contradictory_answer"},
         {TOKENS_RESERVE, 201, STATUS("active"), TOKENS_UNKNOWN, "unreadable_answer"},
         {TOKENS_RESERVE, 201, "", TOKENS_UNKNOWN, "unreadable_answer"},
@@ -66,8 +69,8 @@ static void test_every_answer(void **state)
         {TOKENS_ACTIVATE, 409, ERROR("tokens_unavailable"), TOKENS_UNKNOWN, "http_409"},
         {TOKENS_ACTIVATE, 404, ERROR("not_reserved"), TOKENS_UNKNOWN, "http_404"},
         {TOKENS_ACTIVATE, 200, STATUS("released"), TOKENS_UNKNOWN, "unreadable_answer"},
-        {TOKENS_ACTIVATE, 200, "{\"paymentId\":\"11111111-2222-8333-8444-555555555555\",\"status\":\"active\"}", TOKENS_UNKNOWN,
-         "contradictory_answer"},
+        {TOKENS_ACTIVATE, 200, "{\"paymentId\":\"11111111-2222-8333-8444-555555555555\",\"status\":\"active\"}",
+         TOKENS_UNKNOWN, "contradictory_answer"},
         {TOKENS_ACTIVATE, 200, "[\"active\"]", TOKENS_UNKNOWN, "unreadable_answer"},
         {TOKENS_RELEASE, 200, STATUS("released"), TOKENS_DONE, ""},
         {TOKENS_RELEASE, 200, STATUS("active"), TOKENS_ACTIVE, ""},
@@ -190,9 +193,14 @@ static void test_whole_calls(void **state)
 {
     (void)state;
     char hash[65];
-    script_add(&f.server, (struct script_reply){.to = "POST /tokens/v1/reservations ", .status = 201, .body = RESERVED});
-    script_add(&f.server, (struct script_reply){.to = "POST /tokens/v1/reservations/" ID "/activate ", .status = 200, .body = STATUS("active")});
-    script_add(&f.server, (struct script_reply){.to = "POST /tokens/v1/reservations/" ID "/release ", .status = 200, .body = STATUS("active")});
+    script_add(&f.server,
+               (struct script_reply){.to = "POST /tokens/v1/reservations ", .status = 201, .body = RESERVED});
+    script_add(&f.server, (struct script_reply){.to = "POST /tokens/v1/reservations/" ID "/activate ",
+                                                .status = 200,
+                                                .body = STATUS("active")});
+    script_add(&f.server, (struct script_reply){.to = "POST /tokens/v1/reservations/" ID "/release ",
+                                                .status = 200,
+                                                .body = STATUS("active")});
     call(TOKENS_RESERVE, TOKENS_DONE, "");
     assert_non_null(strstr(f.server.requests[0], "\r\nAuthorization: Bearer secret-key\r\n"));
     assert_non_null(strstr(f.server.requests[0], "\r\nContent-Type: application/json\r\n"));

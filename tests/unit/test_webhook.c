@@ -18,7 +18,9 @@ static void test_published_vector(void **state)
 {
     (void)state;
     char signature[64];
-    assert_int_equal(webhook_sign(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, "{\"test\": 2432232314}", signature, sizeof signature, NULL), 0);
+    assert_int_equal(webhook_sign(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, "{\"test\": 2432232314}",
+                                  signature, sizeof signature, NULL),
+                     0);
     assert_string_equal(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
 }
 
@@ -46,11 +48,12 @@ static void test_what_cannot_be_signed(void **state)
         const char *secret, *id;
         size_t room;
     } cases[] = {
-        {"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_1", 64},       /* no prefix */
+        {"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_1", 64}, /* no prefix */
         {"whsec_", "msg_1", 64},
-        {"whsec_c2hvcnQ=", "msg_1", 64},                         /* 5 bytes */
-        {"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "msg_1", 64},  /* not base64 */
-        {"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "msg_1", 64}, /* 69 bytes */
+        {"whsec_c2hvcnQ=", "msg_1", 64},                        /* 5 bytes */
+        {"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "msg_1", 64}, /* not base64 */
+        {"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "msg_1",
+         64}, /* 69 bytes */
         {NULL, "msg_1", 64},
         {SECRET, "", 64},
         {SECRET, NULL, 64},
@@ -116,7 +119,8 @@ static int tear_down(void **state)
 
 static struct webhook_request request_of(void)
 {
-    return (struct webhook_request){.url = f.url, .secret = SECRET, .id = "msg_1", .body = "{\"type\":\"payment.completed\"}", .timeout_ms = 1000};
+    return (struct webhook_request){
+        .url = f.url, .secret = SECRET, .id = "msg_1", .body = "{\"type\":\"payment.completed\"}", .timeout_ms = 1000};
 }
 
 static void call(const struct webhook_request *request, enum webhook_outcome outcome, const char *code)

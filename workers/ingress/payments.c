@@ -208,7 +208,7 @@ static void cancel_own(struct ingress *ingress, struct request *request, const s
     submission->payment_id = payment;
     /* Facts only grow: what is decided stays so, and there is nothing to ask for any more. */
     if (own->payment.received && own->payment.decision_kind != UNDECIDED)
-        submission_end(submission, cancel_settle(submission, &own->facts, &own->payment));
+        submission_settle(submission, &own->facts, &own->payment);
     else
         submit(submission);
 }

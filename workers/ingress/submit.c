@@ -106,7 +106,7 @@ static void answer_pending(struct submission *submission, const struct facts *fa
     submission_end(submission, answer);
 }
 
-static void answer_settled(struct submission *submission, const struct facts *facts, const struct payment *payment)
+void submission_settle(struct submission *submission, const struct facts *facts, const struct payment *payment)
 {
     struct answer answer = submission->kind->settle(submission, facts, payment);
     json_t *data = json_object_get(answer.json, "data");
@@ -197,7 +197,7 @@ static void look_at(struct submissions *submissions, struct submission *submissi
     if (!readable) {
         submission_end(submission, ledger_failure(&err));
     } else if (there && submission->kind->settled(submission, &payment)) {
-        answer_settled(submission, facts, &payment);
+        submission_settle(submission, facts, &payment);
     } else if (now_ms >= submission->deadline_ms) {
         answer_pending(submission, there ? facts : NULL, there ? &payment : NULL);
     } else {

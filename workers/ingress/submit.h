@@ -65,6 +65,9 @@ void submit(struct submission *submission);
 /* Answers the request with this instead, and frees the submission. */
 void submission_end(struct submission *submission, struct answer answer);
 
+/* Answers with the end that the ledger already shows, without publishing anything, and frees the submission. */
+void submission_settle(struct submission *submission, const struct facts *facts, const struct payment *payment);
+
 struct submissions *submissions_new(struct ingress *ingress);
 void submissions_free(struct submissions *submissions); /* accepts NULL; nobody may wait any more */
 /* Answers all who still wait with what is known. */

@@ -81,11 +81,6 @@ bool watch_take_due(struct watch *watch, int64_t now_ms, struct watched *ret)
     return true;
 }
 
-int64_t watch_next_due(const struct watch *watch)
-{
-    return watch->count ? watch->items[0].due_ms : INT64_MAX;
-}
-
 /* -- judging */
 
 static const struct fact *newest_of(const struct facts *facts)

@@ -33,8 +33,6 @@ size_t watch_count(const struct watch *watch);
 bool watch_add(struct watch *watch, const struct watched *watched);
 /* Takes out the one that is due first, if it is due by now. */
 bool watch_take_due(struct watch *watch, int64_t now_ms, struct watched *ret);
-/* When the next one is due; INT64_MAX: none. */
-int64_t watch_next_due(const struct watch *watch);
 
 enum watch_verdict {
     WATCH_FORGET, /* finished */

@@ -48,7 +48,9 @@ static void trim_half_character(char *text)
         text[n - 1 - back] = '\0';
 }
 
-enum { MESSAGE_RAW_MAX = 4 * PROVIDER_MESSAGE_SIZE }; /* cleaned whole, then cut: a number on the cut must not escape the mask */
+enum {
+    MESSAGE_RAW_MAX = 4 * PROVIDER_MESSAGE_SIZE
+}; /* cleaned whole, then cut: a number on the cut must not escape the mask */
 
 void answer_message(char ret[static PROVIDER_MESSAGE_SIZE], const char *text, const char *secret)
 {
@@ -115,9 +117,10 @@ json_t *exchange_evidence(const struct exchange *exchange, int status, const voi
     char hash[SHA256_HEX_SIZE] = "";
     if (status)
         sha256_hex(answer ? answer : "", size, hash);
-    json_t *evidence = json_pack("{s:i, s:s, s:s, s:o, s:o, s:o}", "status", status, "requestSha256", exchange->request_sha256,
-                                 "answerSha256", hash, "requestId", request_id_text(request_id), "sentAt",
-                                 time_text(exchange->sent_at_ms), "answeredAt", time_text(status ? clock_wall_ms() : 0));
+    json_t *evidence =
+        json_pack("{s:i, s:s, s:s, s:o, s:o, s:o}", "status", status, "requestSha256", exchange->request_sha256,
+                  "answerSha256", hash, "requestId", request_id_text(request_id), "sentAt",
+                  time_text(exchange->sent_at_ms), "answeredAt", time_text(status ? clock_wall_ms() : 0));
     if (!evidence)
         log_panic("the evidence of an exchange cannot be built");
     return evidence;

@@ -1,7 +1,7 @@
 /* answer.h - what all providers do alike when they make an answer out of what came back
  *
- * Internal to workers/providers/. Codes are normalised, texts are made safe for people and logs, and the evidence of an exchange is written in
- * one form: hashes and times, never a body and never a secret.
+ * Internal to workers/providers/. Codes are normalised, texts are made safe for people and logs, and the evidence of
+ * an exchange is written in one form: hashes and times, never a body and never a secret.
  */
 #ifndef ACQUIT_WORKERS_PROVIDERS_ANSWER_H
 #define ACQUIT_WORKERS_PROVIDERS_ANSWER_H
@@ -17,7 +17,8 @@
 /* Lower case letters, digits and '_' only, cut to fit; any other character becomes '_'. NULL gives "". */
 void answer_code(char ret[static PROVIDER_CODE_SIZE], const char *text);
 
-/* Cut to fit at a character's end, control characters blanked, card numbers masked (L11), and `secret` (may be NULL) starred out. */
+/* Cut to fit at a character's end, control characters blanked, card numbers masked (L11), and `secret` (may be NULL)
+ * starred out. */
 void answer_message(char ret[static PROVIDER_MESSAGE_SIZE], const char *text, const char *secret);
 
 /* False, and `ret` untouched, when the reference does not fit or has characters that no provider's reference has. */
@@ -38,8 +39,10 @@ struct exchange {
 /* Notes the body that is about to be sent. */
 void exchange_begin(struct exchange *exchange, const void *body, size_t size);
 
-/* {"status","requestSha256","answerSha256","requestId","sentAt","answeredAt"}; "" and 0 stand for what there is not. A new reference. */
-json_t *exchange_evidence(const struct exchange *exchange, int status, const void *answer, size_t size, const char *request_id);
+/* {"status","requestSha256","answerSha256","requestId","sentAt","answeredAt"}; "" and 0 stand for what there is not.
+ * A new reference. */
+json_t *exchange_evidence(const struct exchange *exchange, int status, const void *answer, size_t size,
+                          const char *request_id);
 json_t *exchange_http_evidence(const struct exchange *exchange, const struct http_answer *answer);
 
 #endif

@@ -1,9 +1,11 @@
 /* pop.c - the proof-of-purchase validators: ask N, need k (docs/provider-interfaces.md)
  *
- * All validators are asked at once; the call ends with the first count that nothing can change any more, and what is still under way is dropped. What
- * the answers mean and how they are counted is in pop_wire.c. A validator that cannot even be asked is silent, like one that does not answer.
+ * All validators are asked at once; the call ends with the first count that nothing can change any more, and what is
+ * still under way is dropped. What the answers mean and how they are counted is in pop_wire.c. A validator that
+ * cannot even be asked is silent, like one that does not answer.
  *
- * Fails with ERR_CONFIG (opening), or with the HTTP client's error when not a single request could be started; then nothing was sent.
+ * Fails with ERR_CONFIG (opening), or with the HTTP client's error when not a single request could be started; then
+ * nothing was sent.
  */
 #include "workers/providers/pop.h"
 
@@ -51,7 +53,8 @@ struct pop_call {
 
 static int check_validator(const struct pop_validator *validator, struct err *err)
 {
-    if (!validator->name || !*validator->name || strlen(validator->name) > NAME_MAX_BYTES || strchr(validator->name, '\n'))
+    if (!validator->name || !*validator->name || strlen(validator->name) > NAME_MAX_BYTES ||
+        strchr(validator->name, '\n'))
         return err_set(err, ERR_CONFIG, "a validator's name must have 1 to %d bytes on one line", NAME_MAX_BYTES);
     if (!validator->url || !*validator->url || strlen(validator->url) >= URL_MAX)
         return err_set(err, ERR_CONFIG, "validator %s: its url must have 1 to %d bytes", validator->name, URL_MAX - 1);
@@ -63,8 +66,8 @@ static int check_validator(const struct pop_validator *validator, struct err *er
 static int check_options(const struct pop_options *options, struct err *err)
 {
     if (options->validator_count < POP_VALIDATORS_MIN || options->validator_count > POP_VALIDATORS_MAX)
-        return err_set(err, ERR_CONFIG, "there must be %d to %d validators, there are %zu", POP_VALIDATORS_MIN, POP_VALIDATORS_MAX,
-                       options->validator_count);
+        return err_set(err, ERR_CONFIG, "there must be %d to %d validators, there are %zu", POP_VALIDATORS_MIN,
+                       POP_VALIDATORS_MAX, options->validator_count);
     if (options->quorum < 1 || (size_t)options->quorum > options->validator_count)
         return err_set(err, ERR_CONFIG, "the quorum %d must be 1 to %zu, the number of validators", options->quorum,
                        options->validator_count);
@@ -106,8 +109,10 @@ void pop_close(struct pop *pop)
 {
     if (!pop)
         return;
-    while (!TAILQ_EMPTY(&pop->calls))
-        pop_cancel(TAILQ_FIRST(&pop->calls));
+    for (struct pop_call *call = TAILQ_FIRST(&pop->calls), *next; call; call = next) {
+        next = TAILQ_NEXT(call, link);
+        pop_cancel(call);
+    }
     for (size_t i = 0; i < pop->options.validator_count; i++)
         free_validator(&pop->validators[i]);
     free(pop);
@@ -173,9 +178,9 @@ static void be_silent(struct pop_call *call, size_t i, const char *why)
 static enum pop_voice read_validation(struct pop_call *call, size_t i, const struct http_answer *answer)
 {
     json_t *vote;
-    enum pop_voice voice =
-        pop_decode_validate(&call->pop->validators[i], &call->request, clock_wall_ms(), call->pop->options.vote_max_skew_ms,
-                            answer->status, answer->body, answer->body_size, &vote, call->errors[i]);
+    enum pop_voice voice = pop_decode_validate(&call->pop->validators[i], &call->request, clock_wall_ms(),
+                                               call->pop->options.vote_max_skew_ms, answer->status, answer->body,
+                                               answer->body_size, &vote, call->errors[i]);
     if (vote && json_array_append_new(call->votes, vote) < 0)
         log_panic("a vote cannot be kept");
     return voice;
@@ -190,7 +195,8 @@ static void on_answer(void *arg, const struct http_answer *answer)
     if (answer->outcome != HTTP_ANSWERED)
         be_silent(call, i, answer_silence(answer, call->pop->options.timeout_ms));
     else if (call->revoke)
-        call->voices[i] = pop_decode_revoke(call->request.payment_id, answer->status, answer->body, answer->body_size, call->errors[i]);
+        call->voices[i] = pop_decode_revoke(call->request.payment_id, answer->status, answer->body, answer->body_size,
+                                            call->errors[i]);
     else
         call->voices[i] = read_validation(call, i, answer);
     count(call);
@@ -270,8 +276,8 @@ struct pop_call *pop_validate(struct pop *pop, const struct pop_request *request
     return call;
 }
 
-struct pop_call *pop_revoke(struct pop *pop, struct uuid payment_id, void (*done)(void *arg, const struct pop_answer *answer),
-                            void *arg, struct err *err)
+struct pop_call *pop_revoke(struct pop *pop, struct uuid payment_id,
+                            void (*done)(void *arg, const struct pop_answer *answer), void *arg, struct err *err)
 {
     char id[UUID_TEXT_SIZE], target[TARGET_MAX];
     uuid_format(payment_id, id);

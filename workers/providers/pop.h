@@ -1,7 +1,8 @@
 /* pop.h - the proof-of-purchase validators: ask N, need k (docs/provider-interfaces.md)
  *
- * All validators are asked at once; the answer comes as soon as k votes say "valid" or k can no longer be reached, the other requests are then
- * dropped. A vote counts only when its Ed25519 signature is the configured key's and it names this payment, amount, currency and validator.
+ * All validators are asked at once; the answer comes as soon as k votes say "valid" or k can no longer be reached,
+ * the other requests are then dropped. A vote counts only when its Ed25519 signature is the configured key's and it
+ * names this payment, amount, currency and validator.
  */
 #ifndef ACQUIT_WORKERS_PROVIDERS_POP_H
 #define ACQUIT_WORKERS_PROVIDERS_POP_H
@@ -37,8 +38,10 @@ struct pop_request {
     int64_t amount;
     const char *currency;
     const json_t *reference; /* a text, {"type","id"}, or NULL */
-    int64_t since_ms;        /* wall time at which the validators could first have been asked (the payment was received); 0: now. A vote stays the same for
-                              * ever, so one given to an earlier attempt is as good as a new one: its time may lie from since_ms - skew to now + skew */
+    /* Wall time at which the validators could first have been asked (the payment was received); 0: now. A vote stays
+     * the same for ever, so one given to an earlier attempt is as good as a new one: its time may lie anywhere from
+     * since_ms - skew to now + skew. */
+    int64_t since_ms;
 };
 
 struct pop;
@@ -46,13 +49,16 @@ struct pop_call;
 struct pop *pop_open(const struct pop_options *options, struct err *err) MUST_CHECK;
 void pop_close(struct pop *pop);
 struct pop_call *pop_validate(struct pop *pop, const struct pop_request *request,
-                              void (*done)(void *arg, const struct pop_answer *answer), void *arg, struct err *err) MUST_CHECK;
-struct pop_call *pop_revoke(struct pop *pop, struct uuid payment_id, void (*done)(void *arg, const struct pop_answer *answer), void *arg,
+                              void (*done)(void *arg, const struct pop_answer *answer), void *arg,
+                              struct err *err) MUST_CHECK;
+struct pop_call *pop_revoke(struct pop *pop, struct uuid payment_id,
+                            void (*done)(void *arg, const struct pop_answer *answer), void *arg,
                             struct err *err) MUST_CHECK;
 void pop_cancel(struct pop_call *call);
 
-/* True when `vote` is validator's signed word on this request (the decoder of votes; fuzzed). *ret_valid is its verdict. */
-bool pop_vote_check(const struct pop_validator *validator, const struct pop_request *request, const json_t *vote, int64_t now_ms,
-                    int64_t max_skew_ms, bool *ret_valid, struct err *err);
+/* True when `vote` is validator's signed word on this request (the decoder of votes; fuzzed). *ret_valid is its
+ * verdict. */
+bool pop_vote_check(const struct pop_validator *validator, const struct pop_request *request, const json_t *vote,
+                    int64_t now_ms, int64_t max_skew_ms, bool *ret_valid, struct err *err);
 
 #endif

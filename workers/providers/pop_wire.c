@@ -1,8 +1,8 @@
 /* pop_wire.c - the proof-of-purchase validators on the wire, and how their votes are counted
  *
- * A vote counts when it is this validator's signed word on this payment, amount and currency, given at a time that makes sense. Whatever is not
- * such a vote, and not a plain "revoked", is silence, never a no: a forger, or a network that garbles, can delay a purchase but not
- * decide about it.
+ * A vote counts when it is this validator's signed word on this payment, amount and currency, given at a time that
+ * makes sense. Whatever is not such a vote, and not a plain "revoked", is silence, never a no: a forger, or a
+ * network that garbles, can delay a purchase but not decide about it.
  */
 #include "workers/providers/pop_wire.h"
 
@@ -101,8 +101,8 @@ static int check_verdict(const json_t *vote, const char **ret_verdict, struct er
 }
 
 /* Between the first time it could have been asked for and now, both give or take the skew. */
-static int check_time(const struct pop_request *request, const json_t *vote, int64_t now_ms, int64_t max_skew_ms, const char **ret_at,
-                      struct err *err)
+static int check_time(const struct pop_request *request, const json_t *vote, int64_t now_ms, int64_t max_skew_ms,
+                      const char **ret_at, struct err *err)
 {
     int64_t at_ms, since_ms = request->since_ms && request->since_ms < now_ms ? request->since_ms : now_ms;
     *ret_at = json_text(vote, "at", "");
@@ -121,18 +121,18 @@ static int check_signature(const struct pop_validator *validator, const struct p
     uint8_t signature[ED25519_SIGNATURE_SIZE];
     size_t size = 0;
     uuid_format(request->payment_id, id);
-    int n = snprintf(text, sizeof text, "acquit-pop-vote-v1\n%s\n%" PRId64 "\n%s\n%s\n%s\n%s\n", id, request->amount, request->currency,
-                     verdict, validator->name, at);
+    int n = snprintf(text, sizeof text, "acquit-pop-vote-v1\n%s\n%" PRId64 "\n%s\n%s\n%s\n%s\n", id, request->amount,
+                     request->currency, verdict, validator->name, at);
     if (n < 0 || (size_t)n >= sizeof text)
         return err_set(err, ERR_INVALID, "the vote is too long");
-    if (base64_decode(json_text(vote, "signature", ""), signature, sizeof signature, &size) < 0 || size != sizeof signature ||
-        !ed25519_verify(validator->public_key, text, (size_t)n, signature))
+    if (base64_decode(json_text(vote, "signature", ""), signature, sizeof signature, &size) < 0 ||
+        size != sizeof signature || !ed25519_verify(validator->public_key, text, (size_t)n, signature))
         return err_set(err, ERR_INVALID, "the vote's signature is not the configured key's");
     return 0;
 }
 
-bool pop_vote_check(const struct pop_validator *validator, const struct pop_request *request, const json_t *vote, int64_t now_ms,
-                    int64_t max_skew_ms, bool *ret_valid, struct err *err)
+bool pop_vote_check(const struct pop_validator *validator, const struct pop_request *request, const json_t *vote,
+                    int64_t now_ms, int64_t max_skew_ms, bool *ret_valid, struct err *err)
 {
     const char *verdict, *at;
     if (check_subject(validator, request, vote, err) < 0 || check_verdict(vote, &verdict, err) < 0 ||
@@ -145,7 +145,8 @@ bool pop_vote_check(const struct pop_validator *validator, const struct pop_requ
 
 /* ---- answers ---- */
 
-/* The kept vote is what was signed, and of the free text as much as a person may want to read; nothing else that was put in. */
+/* The kept vote is what was signed, and of the free text as much as a person may want to read; nothing else that was
+ * put in. */
 static json_t *copy_vote(const json_t *vote)
 {
     static const char *const members[] = {"validator", "paymentId", "amount", "currency", "verdict", "at", "signature"};
@@ -162,8 +163,9 @@ static json_t *copy_vote(const json_t *vote)
     return copy;
 }
 
-static enum pop_voice read_vote(const struct pop_validator *validator, const struct pop_request *request, int64_t now_ms,
-                                int64_t max_skew_ms, const json_t *vote, json_t **ret_vote, char why[static POP_ERROR_SIZE])
+static enum pop_voice read_vote(const struct pop_validator *validator, const struct pop_request *request,
+                                int64_t now_ms, int64_t max_skew_ms, const json_t *vote, json_t **ret_vote,
+                                char why[static POP_ERROR_SIZE])
 {
     struct err err = {0};
     bool valid;
@@ -180,9 +182,9 @@ static bool says_revoked(const json_t *root)
     return strcmp(json_text(root, "error", ""), "revoked") == 0;
 }
 
-enum pop_voice pop_decode_validate(const struct pop_validator *validator, const struct pop_request *request, int64_t now_ms,
-                                   int64_t max_skew_ms, int status, const char *body, size_t size, json_t **ret_vote,
-                                   char why[static POP_ERROR_SIZE])
+enum pop_voice pop_decode_validate(const struct pop_validator *validator, const struct pop_request *request,
+                                   int64_t now_ms, int64_t max_skew_ms, int status, const char *body, size_t size,
+                                   json_t **ret_vote, char why[static POP_ERROR_SIZE])
 {
     enum pop_voice voice = POP_VOICE_SILENT;
     json_t *root = json_decode(body, size, NULL);
@@ -198,7 +200,8 @@ enum pop_voice pop_decode_validate(const struct pop_validator *validator, const 
     return voice;
 }
 
-enum pop_voice pop_decode_revoke(struct uuid payment_id, int status, const char *body, size_t size, char why[static POP_ERROR_SIZE])
+enum pop_voice pop_decode_revoke(struct uuid payment_id, int status, const char *body, size_t size,
+                                 char why[static POP_ERROR_SIZE])
 {
     char id[UUID_TEXT_SIZE];
     uuid_format(payment_id, id);
@@ -208,7 +211,8 @@ enum pop_voice pop_decode_revoke(struct uuid payment_id, int status, const char 
     json_decref(root);
     why[0] = '\0';
     if (!revoked)
-        snprintf(why, POP_ERROR_SIZE, status == 200 ? "the answer is not this payment's revocation" : "the answer is HTTP %d", status);
+        snprintf(why, POP_ERROR_SIZE,
+                 status == 200 ? "the answer is not this payment's revocation" : "the answer is HTTP %d", status);
     return revoked ? POP_VOICE_REVOKED : POP_VOICE_SILENT;
 }
 
@@ -229,9 +233,9 @@ char *pop_encode_validate(const struct pop_request *request, int64_t now_ms)
 {
     char id[UUID_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
     uuid_format(request->payment_id, id);
-    json_t *body = json_pack("{s:s, s:I, s:s, s:o, s:s}", "paymentId", id, "amount", (json_int_t)request->amount, "currency",
-                             request->currency, "reference", reference_text(request->reference), "requestedAt",
-                             clock_format(request->since_ms ? request->since_ms : now_ms, at));
+    json_t *body = json_pack("{s:s, s:I, s:s, s:o, s:s}", "paymentId", id, "amount", (json_int_t)request->amount,
+                             "currency", request->currency, "reference", reference_text(request->reference),
+                             "requestedAt", clock_format(request->since_ms ? request->since_ms : now_ms, at));
     char *text = body ? json_encode(body) : NULL;
     if (!text)
         log_panic("a validation request cannot be encoded");

@@ -1,7 +1,7 @@
 /* provider.c - the registry of payment providers, and what their calls have in common
  *
- * Fails with ERR_CONFIG (no such kind, or the implementation lacks something), ERR_INVALID (a request that no provider could read) or what the
- * implementation's start gives; a call that could not be started never calls back.
+ * Fails with ERR_CONFIG (no such kind, or the implementation lacks something), ERR_INVALID (a request that no
+ * provider could read) or what the implementation's start gives; a call that could not be started never calls back.
  */
 #include "workers/providers/provider_impl.h"
 
@@ -54,8 +54,10 @@ void provider_close(struct provider *provider)
 {
     if (!provider)
         return;
-    while (!TAILQ_EMPTY(&provider->calls))
-        provider_cancel(TAILQ_FIRST(&provider->calls));
+    for (struct provider_call *call = TAILQ_FIRST(&provider->calls), *next; call; call = next) {
+        next = TAILQ_NEXT(call, link);
+        provider_cancel(call);
+    }
     provider->ops->close(provider);
     free(provider);
 }
@@ -90,7 +92,8 @@ static int check_request(const struct provider_request *request, struct err *err
 {
     size_t key = request->key ? strlen(request->key) : 0;
     if (key == 0 || key >= PROVIDER_KEY_SIZE)
-        return err_set(err, ERR_INVALID, "provider call: the idempotency key must have 1 to %d bytes", PROVIDER_KEY_SIZE - 1);
+        return err_set(err, ERR_INVALID, "provider call: the idempotency key must have 1 to %d bytes",
+                       PROVIDER_KEY_SIZE - 1);
     if (!request->slot || !*request->slot)
         return err_set(err, ERR_INVALID, "provider call: no slot");
     if (request->amount <= 0)

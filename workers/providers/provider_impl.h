@@ -1,10 +1,12 @@
 /* provider_impl.h - what one payment provider implements; internal to workers/providers/
  *
- * To add a provider: a file with one `struct provider_ops`, a line for it below, a row in the registry of provider.c, a twin, a scenario.
+ * To add a provider: a file with one `struct provider_ops`, a line for it below, a row in the registry of
+ * provider.c, a twin, a scenario.
  *
- * The life of a call: provider_start() checks and copies the request and hands the call to ops->start(), which sends or arms something; later, from
- * the loop, the implementation ends it with provider_finish() or provider_finish_later(), exactly once; or provider_cancel() and
- * provider_close() end it through ops->drop(), and nothing is said.
+ * The life of a call: provider_start() checks and copies the request and hands the call to ops->start(), which sends
+ * or arms something; later, from the loop, the implementation ends it with provider_finish() or
+ * provider_finish_later(), exactly once; or provider_cancel() and provider_close() end it through ops->drop(), and
+ * nothing is said.
  */
 #ifndef ACQUIT_WORKERS_PROVIDERS_PROVIDER_IMPL_H
 #define ACQUIT_WORKERS_PROVIDERS_PROVIDER_IMPL_H
@@ -19,8 +21,9 @@ struct provider_ops {
     struct provider_capabilities capabilities;
     int (*open)(struct provider *provider, struct err *err); /* checks the options, sets provider->state */
     void (*close)(struct provider *provider);                /* no call is left */
-    int (*start)(struct provider_call *call, struct err *err); /* -1: nothing was sent, the call is freed without drop() */
-    void (*drop)(struct provider_call *call);                  /* ends what is under way, frees call->state; also before an answer */
+    int (*start)(struct provider_call *call,
+                 struct err *err);            /* -1: nothing was sent, the call is freed without drop() */
+    void (*drop)(struct provider_call *call); /* ends what is under way, frees call->state; also before an answer */
 };
 
 extern const struct provider_ops simulated_ops;

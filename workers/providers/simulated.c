@@ -1,11 +1,13 @@
-/* simulated.c - the payment provider that needs no network: its books are SQL functions in schema sim (ledger/schema/002_simulated.sql)
+/* simulated.c - the payment provider that needs no network: its books are SQL functions in schema sim
+ * (ledger/schema/002_simulated.sql)
  *
- * Calls that are started in one turn of the loop are done together in the next one, in one transaction of the connection that was lent
- * (struct provider_books): a batch of payments costs one commit. If that transaction fails, each call is done for itself, so that one bad
- * request spoils no other; what fails then is PROVIDER_UNKNOWN, and as keys are kept for ever it may be asked or sent again.
+ * Calls that are started in one turn of the loop are done together in the next one, in one transaction of the
+ * connection that was lent (struct provider_books): a batch of payments costs one commit. If that transaction fails,
+ * each call is done for itself, so that one bad request spoils no other; what fails then is PROVIDER_UNKNOWN, and as
+ * keys are kept for ever it may be asked or sent again.
  *
- * An answer that the books call lost is not given: the call ends as PROVIDER_UNKNOWN after the provider's timeout, like one whose answer the
- * network has eaten. Fails with ERR_CONFIG when no books are lent.
+ * An answer that the books call lost is not given: the call ends as PROVIDER_UNKNOWN after the provider's timeout,
+ * like one whose answer the network has eaten. Fails with ERR_CONFIG when no books are lent.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -38,17 +40,20 @@ struct simulated_call {
 
 /* ---- what the books are told ---- */
 
-static const char *const operations[] = {
-    [PROVIDER_AUTHORIZE] = "authorize", [PROVIDER_CAPTURE] = "capture", [PROVIDER_VOID] = "void", [PROVIDER_REFUND] = "refund"};
+static const char *const operations[] = {[PROVIDER_AUTHORIZE] = "authorize",
+                                         [PROVIDER_CAPTURE] = "capture",
+                                         [PROVIDER_VOID] = "void",
+                                         [PROVIDER_REFUND] = "refund"};
 
 json_t *simulated_encode(const struct provider_request *request)
 {
     char id[UUID_TEXT_SIZE];
     uuid_format(request->payment_id, id);
-    json_t *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "operation", operations[request->operation], "ask",
-                            (int)request->ask, "paymentId", id, "key", request->key, "authorizationKey", request->authorization_key,
-                            "reference", request->reference, "amount", (json_int_t)request->amount, "currency", request->currency,
-                            "token", request->payment_token);
+    json_t *out =
+        json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "operation", operations[request->operation], "ask",
+                  (int)request->ask, "paymentId", id, "key", request->key, "authorizationKey",
+                  request->authorization_key, "reference", request->reference, "amount", (json_int_t)request->amount,
+                  "currency", request->currency, "token", request->payment_token);
     if (!out)
         log_panic("a simulated request cannot be encoded");
     return out;
@@ -198,7 +203,8 @@ static void stop_waiting(struct simulated_call *state)
     state->waits = false;
 }
 
-/* Nothing calls back from here: the answers are given by timers, so no call of the batch can be cancelled under our hands. */
+/* Nothing calls back from here: the answers are given by timers, so no call of the batch can be cancelled under our
+ * hands. */
 static void on_turn(void *arg)
 {
     struct provider *provider = arg;
@@ -220,7 +226,8 @@ static void on_turn(void *arg)
 static int simulated_open(struct provider *provider, struct err *err)
 {
     if (!provider->options.books || !provider->options.books->run)
-        return err_set(err, ERR_CONFIG, "provider %s: the simulated provider needs a database for its books", provider->options.name);
+        return err_set(err, ERR_CONFIG, "provider %s: the simulated provider needs a database for its books",
+                       provider->options.name);
     struct simulated *simulated = mem_new(1, sizeof *simulated);
     TAILQ_INIT(&simulated->waiting);
     simulated->turn = loop_timer(provider->options.loop, -1, on_turn, provider);

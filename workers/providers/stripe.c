@@ -1,14 +1,16 @@
 /* stripe.c - Stripe as a payment provider (https://docs.stripe.com/api)
  *
- * An authorization is a payment intent with manual capture, confirmed at once. Each call is one HTTP exchange, or two when the reference of the
- * authorization is not known and is searched for by our key first; stripe_wire.c says what is sent and what the answers mean. Nothing is sent
- * again from here: a POST whose answer is lost is PROVIDER_UNKNOWN, and the step decides (L6).
+ * An authorization is a payment intent with manual capture, confirmed at once. Each call is one HTTP exchange, or
+ * two when the reference of the authorization is not known and is searched for by our key first; stripe_wire.c says
+ * what is sent and what the answers mean. Nothing is sent again from here: a POST whose answer is lost is
+ * PROVIDER_UNKNOWN, and the step decides (L6).
  *
- * What is refused without a call, because no answer could differ: an authorization without a token, an amount or currency that Stripe cannot
- * express. Fails with ERR_CONFIG when URL or key is missing, ERR_LIMIT when a request would be too long.
+ * What is refused without a call, because no answer could differ: an authorization without a token, an amount or
+ * currency that Stripe cannot express. Fails with ERR_CONFIG when URL or key is missing, ERR_LIMIT when a request
+ * would be too long.
  *
- * Known limits: a search sees a new intent late (that is what the visibility horizon is for), and is not offered to merchants in India; a question
- * about a refund sees the newest STRIPE_REFUNDS_MAX of a payment.
+ * Known limits: a search sees a new intent late (that is what the visibility horizon is for), and is not offered to
+ * merchants in India; a question about a refund sees the newest STRIPE_REFUNDS_MAX of a payment.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,8 @@
 #include "workers/providers/stripe_wire.h"
 
 enum {
-    KEY_LIFETIME_MS = 24 * 3600 * 1000, /* "at least 24 hours": after that a key may be forgotten, and the POST would act anew */
+    KEY_LIFETIME_MS =
+        24 * 3600 * 1000, /* "at least 24 hours": after that a key may be forgotten, and the POST would act anew */
     URL_MAX = 512,
     HEADER_MAX = 1024,
 };
@@ -32,7 +35,7 @@ struct stripe {
 
 struct stripe_call {
     enum stripe_step step;
-    int64_t amount;     /* Stripe's; 0: cannot be expressed, and is only asked about */
+    int64_t amount;      /* Stripe's; 0: cannot be expressed, and is only asked about */
     int64_t deadline_ms; /* monotonic, of both exchanges together */
     int64_t timeout_ms;  /* of the exchange under way */
     char located[PROVIDER_REFERENCE_SIZE];
@@ -58,7 +61,8 @@ static int stripe_open(struct provider *provider, struct err *err)
     if (!options->http)
         return err_set(err, ERR_CONFIG, "provider %s: no HTTP client", options->name);
     if (!options->url || (strncmp(options->url, "https://", 8) != 0 && strncmp(options->url, "http://", 7) != 0))
-        return err_set(err, ERR_CONFIG, "provider %s: url must begin with https:// (or http:// for a twin)", options->name);
+        return err_set(err, ERR_CONFIG, "provider %s: url must begin with https:// (or http:// for a twin)",
+                       options->name);
     if (strlen(options->url) >= URL_MAX)
         return err_set(err, ERR_CONFIG, "provider %s: url is longer than %d bytes", options->name, URL_MAX - 1);
     if (!options->secret || !*options->secret || !is_header_text(options->secret))
@@ -110,7 +114,8 @@ static void say_silence(struct provider_call *call, const struct http_answer *an
 {
     char message[PROVIDER_MESSAGE_SIZE];
     answer_message(message, answer->error, NULL);
-    provider_say(call, PROVIDER_UNKNOWN, answer_silence(answer, ((const struct stripe_call *)call->state)->timeout_ms), message);
+    provider_say(call, PROVIDER_UNKNOWN, answer_silence(answer, ((const struct stripe_call *)call->state)->timeout_ms),
+                 message);
 }
 
 /* The intent is found: now the exchange that the call is for. */
@@ -123,6 +128,21 @@ static void go_on(struct provider_call *call)
     act(call);
 }
 
+/* Stripe keeps the first answer under a key, errors of its own included. Sending again can do nothing any more when
+ * what came is such a repeat, when it is what a request that was carried out is answered with (a payment that is
+ * still processing, a refund that is pending), or when the key is taken by other content. An answer that nobody
+ * could read may have been garbled on its way, and tells nothing about what is kept. */
+static bool is_spent(const struct provider_call *call, const struct http_answer *answer)
+{
+    const struct stripe_call *state = call->state;
+    const char *code = call->answer.code;
+    if (call->answer.outcome != PROVIDER_UNKNOWN || call->request.ask || state->step != STRIPE_ACT ||
+        answer->outcome != HTTP_ANSWERED)
+        return false;
+    bool carried_out = answer->status >= 200 && answer->status <= 299 && strcmp(code, "unreadable_answer") != 0;
+    return answer->replayed || carried_out || strcmp(code, "idempotency_conflict") == 0;
+}
+
 static void on_answer(void *arg, const struct http_answer *answer)
 {
     struct provider_call *call = arg;
@@ -132,11 +152,11 @@ static void on_answer(void *arg, const struct http_answer *answer)
     if (answer->outcome != HTTP_ANSWERED)
         say_silence(call, answer);
     else if (state->step == STRIPE_LOCATE)
-        located = stripe_decode_search(&call->request, answer->status, answer->body, answer->body_size, state->located, &call->answer);
+        located = stripe_decode_search(&call->request, answer->status, answer->body, answer->body_size, state->located,
+                                       &call->answer);
     else
         stripe_decode(&call->request, state->amount, answer->status, answer->body, answer->body_size, &call->answer);
-    /* Stripe keeps the first answer under a key, errors of its own included: a repeat of one says that the request is over. */
-    call->answer.spent = !located && call->answer.outcome == PROVIDER_UNKNOWN && answer->status >= 500 && answer->replayed && !call->request.ask;
+    call->answer.spent = !located && is_spent(call, answer);
     if (located) {
         go_on(call);
         return;
@@ -173,14 +193,15 @@ static int send_message(struct provider_call *call, const struct stripe_message 
 static int begin_exchange(struct provider_call *call, struct err *err)
 {
     struct stripe_call *state = call->state;
-    struct stripe_message message;
     state->timeout_ms = state->deadline_ms - clock_monotonic_ms();
     if (state->timeout_ms <= 0)
         return err_set(err, ERR_LIMIT, "no time is left for the second exchange");
-    int result = stripe_encode(&call->request, state->step, state->amount, &message, err);
+    struct stripe_message *message = mem_new(1, sizeof *message);
+    int result = stripe_encode(&call->request, state->step, state->amount, message, err);
     if (result == 0)
-        result = send_message(call, &message, err);
-    explicit_bzero(message.body, sizeof message.body); /* the token */
+        result = send_message(call, message, err);
+    explicit_bzero(message->body, message->body_size); /* the token */
+    free(message);
     return result;
 }
 

@@ -1,7 +1,8 @@
 /* stripe_wire.c - Stripe's wire format: what we say and what its answers mean
  *
- * Everything that an answer can mean stands in two tables: `states` (the status of a payment intent) and `errors` (an error object). What is in
- * neither is PROVIDER_UNKNOWN (L6). Three rules are behind them:
+ * Everything that an answer can mean stands in two tables: `states` (the status of a payment intent) and `errors` (an
+ * error object); refunds have a small one of their own. What is in none is PROVIDER_UNKNOWN (L6). Behind them are three
+ * rules:
  *
  *   - a refusal counts only when Stripe itself says so in a readable error about this very request;
  *   - our own misconfiguration (key, account, URL) never says anything about money;
@@ -20,22 +21,28 @@
 
 /* ---- amounts ---- */
 
-/* Currencies whose amounts are not simply ISO 4217 minor units with two digits (https://docs.stripe.com/currencies: zero-decimal, three-decimal,
- * special cases). Of the others, those with two digits are sent as they are, and those with another number of digits are refused: Stripe
- * documents none, and a wrong guess is a factor of ten. HUF and TWD have two digits for payments; only payouts treat them otherwise. */
+/* Currencies whose amounts are not simply ISO 4217 minor units with two digits (https://docs.stripe.com/currencies:
+ * zero-decimal, three-decimal, special cases). Of the others, those with two digits are sent as they are, and those
+ * with another number of digits are refused: Stripe documents none, and a wrong guess is a factor of ten. HUF and
+ * TWD have two digits for payments; only payouts treat them otherwise. */
 static const struct currency_rule {
     char code[CURRENCY_SIZE];
-    int exponent;     /* ISO 4217's; if money.c thinks otherwise, nothing is sent */
-    int multiply;     /* Stripe's amount = ISO amount * multiply / divide ... */
-    int divide;       /* ... which must not leave a remainder ... */
-    int multiple_of;  /* ... and be a multiple of this */
+    int exponent;    /* ISO 4217's; if money.c thinks otherwise, nothing is sent */
+    int multiply;    /* Stripe's amount = ISO amount * multiply / divide ... */
+    int divide;      /* ... which must not leave a remainder ... */
+    int multiple_of; /* ... and be a multiple of this */
 } currency_rules[] = {
-    {"BIF", 0, 1, 1, 1},   {"CLP", 0, 1, 1, 1},   {"DJF", 0, 1, 1, 1}, {"GNF", 0, 1, 1, 1}, {"JPY", 0, 1, 1, 1},
-    {"KMF", 0, 1, 1, 1},   {"KRW", 0, 1, 1, 1},   {"PYG", 0, 1, 1, 1}, {"RWF", 0, 1, 1, 1}, {"VND", 0, 1, 1, 1},
-    {"VUV", 0, 1, 1, 1},   {"XAF", 0, 1, 1, 1},   {"XOF", 0, 1, 1, 1}, {"XPF", 0, 1, 1, 1},
-    {"MGA", 2, 1, 100, 1},                        /* zero-decimal for Stripe, two digits in ISO 4217 */
-    {"ISK", 0, 100, 1, 1}, {"UGX", 0, 100, 1, 1}, /* whole units, but written with two digits, always 00 */
-    {"BHD", 3, 1, 1, 10},  {"JOD", 3, 1, 1, 10},  {"KWD", 3, 1, 1, 10}, {"OMR", 3, 1, 1, 10}, {"TND", 3, 1, 1, 10},
+    /* clang-format off */
+    {"BIF", 0, 1, 1, 1}, {"CLP", 0, 1, 1, 1}, {"DJF", 0, 1, 1, 1}, {"GNF", 0, 1, 1, 1}, {"JPY", 0, 1, 1, 1},
+    {"KMF", 0, 1, 1, 1}, {"KRW", 0, 1, 1, 1}, {"PYG", 0, 1, 1, 1}, {"RWF", 0, 1, 1, 1}, {"VND", 0, 1, 1, 1},
+    {"VUV", 0, 1, 1, 1}, {"XAF", 0, 1, 1, 1}, {"XOF", 0, 1, 1, 1}, {"XPF", 0, 1, 1, 1},
+    /* none for Stripe, two digits in ISO 4217 */
+    {"MGA", 2, 1, 100, 1},
+    /* whole units, but Stripe wants two digits, always 00 */
+    {"ISK", 0, 100, 1, 1}, {"UGX", 0, 100, 1, 1},
+    /* the last digit must be 0 */
+    {"BHD", 3, 1, 1, 10}, {"JOD", 3, 1, 1, 10}, {"KWD", 3, 1, 1, 10}, {"OMR", 3, 1, 1, 10}, {"TND", 3, 1, 1, 10},
+    /* clang-format on */
 };
 
 static const struct currency_rule *find_rule(const char *currency)
@@ -92,7 +99,8 @@ static void put(struct builder *to, const char *fmt, ...)
 static void put_encoded(struct builder *to, const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || strchr("-._~", *c);
+        bool plain =
+            (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || strchr("-._~", *c);
         put(to, plain ? "%c" : "%%%02X", *c);
     }
 }
@@ -189,7 +197,8 @@ static void put_question(struct builder *target, const struct provider_request *
     put_encoded(target, request->reference);
 }
 
-static void put_effect(struct builder *target, struct builder *body, const struct provider_request *request, int64_t amount)
+static void put_effect(struct builder *target, struct builder *body, const struct provider_request *request,
+                       int64_t amount)
 {
     switch (request->operation) {
     case PROVIDER_AUTHORIZE:
@@ -210,8 +219,8 @@ static void put_effect(struct builder *target, struct builder *body, const struc
     }
 }
 
-int stripe_encode(const struct provider_request *request, enum stripe_step step, int64_t amount, struct stripe_message *ret,
-                  struct err *err)
+int stripe_encode(const struct provider_request *request, enum stripe_step step, int64_t amount,
+                  struct stripe_message *ret, struct err *err)
 {
     struct builder target = {.text = ret->target, .limit = sizeof ret->target};
     struct builder body = {.text = ret->body, .limit = sizeof ret->body};
@@ -245,11 +254,13 @@ struct verdict {
     const char *code;
 };
 
+/* clang-format off */
 #define DONE {PROVIDER_DONE, ""}
 #define REFUSED(code) {PROVIDER_REFUSED, code}
 #define ABSENT {PROVIDER_ABSENT, ""}
 #define EXPIRED {PROVIDER_EXPIRED, "canceled"}
 #define UNKNOWN(code) {PROVIDER_UNKNOWN, code}
+/* clang-format on */
 
 /* What the status of the payment intent says about an operation on it, whether it comes in a 2xx answer or in the error
  * payment_intent_unexpected_state. How a canceled one ended is looked at in read_canceled(). */
@@ -318,7 +329,8 @@ enum {
 };
 enum sending { SEND_ONLY, SEND_OR_ASK };
 
-/* What an answer other than 2xx says: the first row that fits. NULL fits anything; a verdict without a code takes Stripe's. */
+/* What an answer other than 2xx says: the first row that fits. NULL fits anything; a verdict without a code takes
+ * Stripe's. */
 static const struct error_rule {
     int least, most; /* HTTP status */
     const char *type, *code;
@@ -333,8 +345,8 @@ static const struct error_rule {
     {429, 429, NULL, NULL, ON_ANY, SEND_OR_ASK, UNKNOWN("rate_limited")},
     {400, 499, NULL, "rate_limit", ON_ANY, SEND_OR_ASK, UNKNOWN("rate_limited")},
     {500, 599, NULL, NULL, ON_ANY, SEND_OR_ASK, UNKNOWN("provider_error")},
-    /* An earlier request of ours went out under this key with other bytes. What became of that one is not known, so this is a doubt and not a
-     * refusal: the question by the same key finds it. */
+    /* An earlier request of ours went out under this key with other bytes. What became of that one is not known, so
+     * this is a doubt and not a refusal: the question by the same key finds it. */
     {400, 499, "idempotency_error", NULL, ON_ANY, SEND_OR_ASK, UNKNOWN("idempotency_conflict")},
     /* Our configuration. */
     {401, 401, NULL, NULL, ON_ANY, SEND_OR_ASK, UNKNOWN("configuration")},
@@ -347,12 +359,15 @@ static const struct error_rule {
     {400, 499, NULL, "account_invalid", ON_ANY, SEND_OR_ASK, UNKNOWN("configuration")},
     {400, 499, NULL, "account_closed", ON_ANY, SEND_OR_ASK, UNKNOWN("configuration")},
     {400, 499, NULL, "tls_version_unsupported", ON_ANY, SEND_OR_ASK, UNKNOWN("configuration")},
-    /* The intent is not there. Nothing to void is an answer; for the rest, Stripe itself gave us that reference and never deletes an intent. */
+    /* The intent is not there. Nothing to void is an answer; for the rest, Stripe itself gave us that reference and
+     * never deletes an intent. */
     {400, 404, "invalid_request_error", "resource_missing", ON_VOID, SEND_OR_ASK, ABSENT},
-    {400, 404, "invalid_request_error", "resource_missing", ON_CAPTURE | ON_REFUND, SEND_OR_ASK, UNKNOWN("reference_not_found")},
+    {400, 404, "invalid_request_error", "resource_missing", ON_CAPTURE | ON_REFUND, SEND_OR_ASK,
+     UNKNOWN("reference_not_found")},
     /* The card said no, or the request can never be done. */
     {400, 499, "card_error", NULL, ON_ANY, SEND_ONLY, REFUSED(NULL)},
-    {400, 402, "invalid_request_error", "charge_expired_for_capture", ON_CAPTURE, SEND_ONLY, REFUSED("authorization_expired")},
+    {400, 402, "invalid_request_error", "charge_expired_for_capture", ON_CAPTURE, SEND_ONLY,
+     REFUSED("authorization_expired")},
     {400, 402, "invalid_request_error", "capture_charge_authorization_expired", ON_CAPTURE, SEND_ONLY,
      REFUSED("authorization_expired")},
     {400, 402, "invalid_request_error", NULL, ON_ANY, SEND_ONLY, REFUSED(NULL)},
@@ -403,8 +418,8 @@ static void read_message(const struct provider_request *request, const json_t *e
         return;
     }
     const char *param = json_text(error, "param", "");
-    snprintf(text, sizeof text, "Stripe refused the request: %s%s%s", reason_of(error, json_text(error, "type", "no reason given")),
-             *param ? " at " : "", param);
+    snprintf(text, sizeof text, "Stripe refused the request: %s%s%s",
+             reason_of(error, json_text(error, "type", "no reason given")), *param ? " at " : "", param);
     answer_message(ret->message, text, request->payment_token);
 }
 
@@ -431,10 +446,12 @@ static void read_canceled(const struct provider_request *request, const json_t *
     if (!ended_by_itself(intent))
         return;
     bool expired = request->operation == PROVIDER_VOID || request->ask;
-    say(ret, expired ? PROVIDER_EXPIRED : PROVIDER_REFUSED, "authorization_expired", "The authorization ended at Stripe by itself.");
+    say(ret, expired ? PROVIDER_EXPIRED : PROVIDER_REFUSED, "authorization_expired",
+        "The authorization ended at Stripe by itself.");
 }
 
-/* An approval of another amount or currency is no approval of what we asked for, and no refusal either: a person must look. */
+/* An approval of another amount or currency is no approval of what we asked for, and no refusal either: a person
+ * must look. */
 static void check_amount(const struct provider_request *request, int64_t amount, const json_t *intent,
                          struct provider_answer *ret)
 {
@@ -455,12 +472,14 @@ static const struct state *find_state(const char *status)
 
 static bool is_intent(const json_t *object, const struct provider_request *request, struct provider_answer *ret)
 {
-    if (!is(json_text(object, "object", NULL), "payment_intent") || !answer_reference(ret->reference, json_text(object, "id", "")))
+    if (!is(json_text(object, "object", NULL), "payment_intent") ||
+        !answer_reference(ret->reference, json_text(object, "id", "")))
         return false;
     return request->reference[0] == '\0' || strcmp(request->reference, ret->reference) == 0;
 }
 
-static void read_intent(const struct provider_request *request, int64_t amount, const json_t *intent, struct provider_answer *ret)
+static void read_intent(const struct provider_request *request, int64_t amount, const json_t *intent,
+                        struct provider_answer *ret)
 {
     const struct state *state = find_state(json_text(intent, "status", ""));
     if (request->operation == PROVIDER_REFUND || !state || !is_intent(intent, request, ret)) {
@@ -494,14 +513,16 @@ static const struct refund_state {
     {"canceled", {PROVIDER_REFUSED, "canceled"}},
 };
 
-static void read_refund(const struct provider_request *request, int64_t amount, const json_t *refund, struct provider_answer *ret)
+static void read_refund(const struct provider_request *request, int64_t amount, const json_t *refund,
+                        struct provider_answer *ret)
 {
     const char *status = json_text(refund, "status", "");
     const struct verdict *verdict = NULL;
     for (size_t i = 0; i < sizeof refund_states / sizeof refund_states[0]; i++)
         if (strcmp(refund_states[i].status, status) == 0)
             verdict = &refund_states[i].verdict;
-    bool ours = is(json_text(refund, "object", NULL), "refund") && is(json_text(refund, "payment_intent", NULL), request->reference) &&
+    bool ours = is(json_text(refund, "object", NULL), "refund") &&
+                is(json_text(refund, "payment_intent", NULL), request->reference) &&
                 answer_reference(ret->reference, json_text(refund, "id", ""));
     if (!verdict || !ours) {
         say_unreadable(ret, "Stripe's answer is not the refund we asked for.");
@@ -517,11 +538,13 @@ static bool is_of_slot(const json_t *refund, const struct provider_request *requ
     const json_t *metadata = json_object_get(refund, "metadata");
     char id[UUID_TEXT_SIZE];
     uuid_format(request->payment_id, id);
-    return is(json_text(metadata, "acquit_slot", NULL), request->slot) && is(json_text(metadata, "acquit_payment_id", NULL), id);
+    return is(json_text(metadata, "acquit_slot", NULL), request->slot) &&
+           is(json_text(metadata, "acquit_payment_id", NULL), id);
 }
 
 /* The list is newest first, and consistent: what is not on a whole list is not there. */
-static void read_refunds(const struct provider_request *request, int64_t amount, const json_t *list, struct provider_answer *ret)
+static void read_refunds(const struct provider_request *request, int64_t amount, const json_t *list,
+                         struct provider_answer *ret)
 {
     const json_t *data = json_object_get(list, "data"), *refund;
     size_t i;
@@ -547,25 +570,29 @@ static void read_refunds(const struct provider_request *request, int64_t amount,
 static bool fits(const struct error_rule *rule, const struct provider_request *request, int status, const json_t *error)
 {
     return status >= rule->least && status <= rule->most && (rule->operations & 1 << request->operation) &&
-           (!request->ask || rule->sending == SEND_OR_ASK) && (!rule->type || is(json_text(error, "type", NULL), rule->type)) &&
+           (!request->ask || rule->sending == SEND_OR_ASK) &&
+           (!rule->type || is(json_text(error, "type", NULL), rule->type)) &&
            (!rule->code || is(json_text(error, "code", NULL), rule->code));
 }
 
 /* A key of the other mode (test, live) sees none of the objects; Stripe says so in words only. */
 static bool is_wrong_mode(const json_t *error)
 {
-    return is(json_text(error, "code", NULL), "resource_missing") && strstr(json_text(error, "message", ""), "similar object exists");
+    return is(json_text(error, "code", NULL), "resource_missing") &&
+           strstr(json_text(error, "message", ""), "similar object exists");
 }
 
 /* A decline whose intent holds money contradicts itself. */
-static bool is_contradiction(const struct provider_request *request, const json_t *error, const struct provider_answer *answer)
+static bool is_contradiction(const struct provider_request *request, const json_t *error,
+                             const struct provider_answer *answer)
 {
     const char *status = json_text(json_object_get(error, "payment_intent"), "status", "");
     return answer->outcome == PROVIDER_REFUSED && request->operation == PROVIDER_AUTHORIZE &&
            (is(status, "requires_capture") || is(status, "succeeded") || is(status, "processing"));
 }
 
-static void read_error_rules(const struct provider_request *request, int status, const json_t *error, struct provider_answer *ret)
+static void read_error_rules(const struct provider_request *request, int status, const json_t *error,
+                             struct provider_answer *ret)
 {
     if (is_wrong_mode(error)) {
         say(ret, PROVIDER_UNKNOWN, "configuration", "The Stripe key is for the other mode (test or live).");
@@ -575,7 +602,8 @@ static void read_error_rules(const struct provider_request *request, int status,
         if (!fits(&errors[i], request, status, error))
             continue;
         const struct verdict *verdict = &errors[i].verdict;
-        say(ret, verdict->outcome, verdict->code ? verdict->code : reason_of(error, "refused"), "");
+        say(ret, verdict->outcome,
+            verdict->code ? verdict->code : reason_of(error, json_text(error, "type", "refused")), "");
         if (json_is_object(error))
             read_message(request, error, ret);
         if (is_contradiction(request, error, ret))
@@ -592,7 +620,8 @@ static void read_error(const struct provider_request *request, int64_t amount, i
 {
     const json_t *error = json_object_get(root, "error");
     const json_t *intent = json_object_get(error, "payment_intent");
-    bool unexpected = status >= 400 && status < 500 && is(json_text(error, "code", NULL), "payment_intent_unexpected_state");
+    bool unexpected =
+        status >= 400 && status < 500 && is(json_text(error, "code", NULL), "payment_intent_unexpected_state");
     if (unexpected && json_is_object(intent))
         read_intent(request, amount, intent, ret);
     else if (unexpected)
@@ -635,7 +664,8 @@ static void say_not_found(const struct provider_request *request, struct provide
     if (absent)
         say(ret, PROVIDER_ABSENT, "", "");
     else
-        say(ret, PROVIDER_UNKNOWN, "reference_not_found", "Stripe does not show the authorization that this belongs to.");
+        say(ret, PROVIDER_UNKNOWN, "reference_not_found",
+            "Stripe does not show the authorization that this belongs to.");
 }
 
 static size_t count_found(const json_t *data, const char *key, char ret_reference[static PROVIDER_REFERENCE_SIZE])
@@ -645,7 +675,8 @@ static size_t count_found(const json_t *data, const char *key, char ret_referenc
     json_array_foreach(data, i, intent)
     {
         const json_t *metadata = json_object_get(intent, "metadata");
-        if (is(json_text(metadata, "acquit_key", NULL), key) && answer_reference(ret_reference, json_text(intent, "id", "")))
+        if (is(json_text(metadata, "acquit_key", NULL), key) &&
+            answer_reference(ret_reference, json_text(intent, "id", "")))
             found++;
     }
     return found;
@@ -678,7 +709,8 @@ bool stripe_decode_search(const struct provider_request *request, int status, co
     if (is_success(status)) {
         located = read_search(request, root, ret_reference, ret);
     } else {
-        /* A search is always a question, whatever it is for: no answer to it can refuse, and none of these is about an intent. */
+        /* A search is always a question, whatever it is for: no answer to it can refuse, and none of these is about
+         * an intent. */
         struct provider_request question = *request;
         question.ask = true;
         question.operation = PROVIDER_AUTHORIZE;

@@ -1,9 +1,10 @@
 /* tokens.c - the token system: reserve, activate, release (docs/provider-interfaces.md)
  *
- * One HTTP exchange per call; what the answers mean is in tokens_wire.c. Every operation is idempotent by payment id, so an outcome that is not
- * known is resolved by the same call again.
+ * One HTTP exchange per call; what the answers mean is in tokens_wire.c. Every operation is idempotent by payment
+ * id, so an outcome that is not known is resolved by the same call again.
  *
- * Fails with ERR_CONFIG (opening), ERR_INVALID (a reservation of nothing), or the HTTP client's error; then nothing was sent.
+ * Fails with ERR_CONFIG (opening), ERR_INVALID (a reservation of nothing), or the HTTP client's error; then nothing
+ * was sent.
  */
 #include "workers/providers/tokens.h"
 
@@ -41,8 +42,8 @@ struct tokens_call {
 struct tokens *tokens_open(const struct tokens_options *options, struct err *err)
 {
     const char *key = options->key ? options->key : "";
-    if (!options->url || !*options->url || strlen(options->url) >= URL_MAX || strlen(key) >= HEADER_MAX - sizeof "Bearer " ||
-        !options->http || options->timeout_ms <= 0) {
+    if (!options->url || !*options->url || strlen(options->url) >= URL_MAX ||
+        strlen(key) >= HEADER_MAX - sizeof "Bearer " || !options->http || options->timeout_ms <= 0) {
         err_set(err, ERR_CONFIG, "token system: it needs a url below %d bytes and a positive timeout_ms", URL_MAX);
         return NULL;
     }
@@ -60,8 +61,10 @@ void tokens_close(struct tokens *tokens)
 {
     if (!tokens)
         return;
-    while (!TAILQ_EMPTY(&tokens->calls))
-        tokens_cancel(TAILQ_FIRST(&tokens->calls));
+    for (struct tokens_call *call = TAILQ_FIRST(&tokens->calls), *next; call; call = next) {
+        next = TAILQ_NEXT(call, link);
+        tokens_cancel(call);
+    }
     explicit_bzero(tokens->bearer, sizeof tokens->bearer);
     free(tokens);
 }
@@ -93,7 +96,8 @@ static int check_request(const struct tokens_request *request, struct err *err)
     if (request->operation != TOKENS_RESERVE)
         return 0;
     if (!request->token_id || !*request->token_id || strlen(request->token_id) > TOKEN_ID_MAX || request->quantity <= 0)
-        return err_set(err, ERR_INVALID, "a reservation needs a token of 1 to %d bytes and a positive quantity", TOKEN_ID_MAX);
+        return err_set(err, ERR_INVALID, "a reservation needs a token of 1 to %d bytes and a positive quantity",
+                       TOKEN_ID_MAX);
     return 0;
 }
 
@@ -121,7 +125,8 @@ static int send_request(struct tokens_call *call, struct err *err)
 }
 
 struct tokens_call *tokens_start(struct tokens *tokens, const struct tokens_request *request,
-                                 void (*done)(void *arg, const struct tokens_answer *answer), void *arg, struct err *err)
+                                 void (*done)(void *arg, const struct tokens_answer *answer), void *arg,
+                                 struct err *err)
 {
     if (check_request(request, err) < 0)
         return NULL;

@@ -33,7 +33,8 @@ struct tokens_call;
 struct tokens *tokens_open(const struct tokens_options *options, struct err *err) MUST_CHECK;
 void tokens_close(struct tokens *tokens);
 struct tokens_call *tokens_start(struct tokens *tokens, const struct tokens_request *request,
-                                 void (*done)(void *arg, const struct tokens_answer *answer), void *arg, struct err *err) MUST_CHECK;
+                                 void (*done)(void *arg, const struct tokens_answer *answer), void *arg,
+                                 struct err *err) MUST_CHECK;
 void tokens_cancel(struct tokens_call *call);
 
 #endif

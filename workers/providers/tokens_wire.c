@@ -1,6 +1,7 @@
 /* tokens_wire.c - what the token system's answers mean (docs/provider-interfaces.md)
  *
- * One table. What is not in it is TOKENS_UNKNOWN: the operations are idempotent by payment id, so the same request is simply sent again.
+ * One table. What is not in it is TOKENS_UNKNOWN: the operations are idempotent by payment id, so the same request
+ * is simply sent again.
  */
 #include "workers/providers/tokens_wire.h"
 
@@ -88,7 +89,8 @@ static void say_unreadable(struct tokens_answer *ret, int status)
         answer_http_code(ret->code, status);
 }
 
-void tokens_decode(const struct tokens_request *request, int status, const char *body, size_t size, struct tokens_answer *ret)
+void tokens_decode(const struct tokens_request *request, int status, const char *body, size_t size,
+                   struct tokens_answer *ret)
 {
     *ret = (struct tokens_answer){.outcome = TOKENS_UNKNOWN};
     json_t *root = json_decode(body, size, NULL);

@@ -13,6 +13,7 @@ enum { TOKENS_TARGET_MAX = 128 };
 void tokens_encode(const struct tokens_request *request, char ret_target[static TOKENS_TARGET_MAX], char **ret_body);
 
 /* Fills outcome and code; any bytes are allowed. */
-void tokens_decode(const struct tokens_request *request, int status, const char *body, size_t size, struct tokens_answer *ret);
+void tokens_decode(const struct tokens_request *request, int status, const char *body, size_t size,
+                   struct tokens_answer *ret);
 
 #endif

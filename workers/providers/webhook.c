@@ -2,7 +2,8 @@
  *
  * One POST per call, never redirected. The signature is made at the moment of sending, over the bytes that are sent.
  *
- * Fails with ERR_INVALID (a secret that is none, an id that cannot be a header) or the HTTP client's error; then nothing was sent.
+ * Fails with ERR_INVALID (a secret that is none, an id that cannot be a header) or the HTTP client's error; then
+ * nothing was sent.
  */
 #include "workers/providers/webhook.h"
 
@@ -17,9 +18,10 @@
 
 static const char SECRET_PREFIX[] = "whsec_";
 enum {
-    SECRET_MIN = 24, SECRET_MAX = 64, /* bytes of the key, as the specification has it */
+    SECRET_MIN = 24,
+    SECRET_MAX = 64, /* bytes of the key, as the specification has it */
     ID_MAX = 128,
-    SIGNATURE_TEXT_MAX = 64,          /* "v1," and base64 of 32 bytes */
+    SIGNATURE_TEXT_MAX = 64, /* "v1," and base64 of 32 bytes */
 };
 
 struct webhook_call {
@@ -35,10 +37,10 @@ struct webhook_call {
 static int read_secret(const char *secret, uint8_t ret[static SECRET_MAX], size_t *ret_size, struct err *err)
 {
     size_t prefix = sizeof SECRET_PREFIX - 1;
-    if (!secret || strncmp(secret, SECRET_PREFIX, prefix) != 0 || base64_decode(secret + prefix, ret, SECRET_MAX, ret_size) < 0 ||
-        *ret_size < SECRET_MIN)
-        return err_set(err, ERR_INVALID, "a webhook secret is \"%s\" and base64 of %d to %d bytes", SECRET_PREFIX, SECRET_MIN,
-                       SECRET_MAX);
+    if (!secret || strncmp(secret, SECRET_PREFIX, prefix) != 0 ||
+        base64_decode(secret + prefix, ret, SECRET_MAX, ret_size) < 0 || *ret_size < SECRET_MIN)
+        return err_set(err, ERR_INVALID, "a webhook secret is \"%s\" and base64 of %d to %d bytes", SECRET_PREFIX,
+                       SECRET_MIN, SECRET_MAX);
     return 0;
 }
 
@@ -129,7 +131,8 @@ static int deliver(struct webhook_call *call, struct http *http, const struct we
 }
 
 struct webhook_call *webhook_start(struct http *http, const struct webhook_request *request,
-                                   void (*done)(void *arg, const struct webhook_answer *answer), void *arg, struct err *err)
+                                   void (*done)(void *arg, const struct webhook_answer *answer), void *arg,
+                                   struct err *err)
 {
     if (!request->url || !request->body) {
         err_set(err, ERR_INVALID, "a webhook needs a url and a body");

@@ -1,0 +1,205 @@
+/* test_operator_output.c - workers/operator/table, balance, replay: what `acquit` says */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/crypto.h"
+#include "common/json.h"
+#include "tests/unit/saga_text.h"
+#include "workers/operator/balance.h"
+#include "workers/operator/replay.h"
+#include "workers/operator/table.h"
+
+/* -- tables */
+
+static void assert_prints(const struct table *table, const char *expected)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    table_print(table, "nothing", out);
+    fclose(out);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void test_table(void **state)
+{
+    (void)state;
+    struct table *table = table_new((const char *const[]){"NAME", ">COUNT", "NOTE", NULL});
+    assert_prints(table, "nothing\n");
+    table_row(table, (const char *const[]){"a", "1", "first"});
+    table_row(table, (const char *const[]){"l\xc3\xa4nger", "1000000", NULL});
+    table_row(table, (const char *const[]){"x\ny\x1b[0m", NULL, "z"});
+    assert_int_equal(table_rows(table), 3);
+    assert_prints(table, "NAME       COUNT  NOTE\n"
+                         "a              1  first\n"
+                         "l\xc3\xa4nger   1000000\n"
+                         "x?y?[0m           z\n");
+    table_free(table);
+}
+
+/* -- balances */
+
+static json_t *transfer(const char *slot, const char *kind, const char *pending_of, const char *debit,
+                        const char *credit, int amount)
+{
+    return json_pack("{s:s, s:s, s:s?, s:s, s:s, s:i, s:s}", "slot", slot, "kind", kind, "pendingOf", pending_of,
+                     "debit", debit, "credit", credit, "amount", amount, "currency", "EUR");
+}
+
+static const json_t *row_of(const json_t *rows, const char *account)
+{
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        if (strcmp(json_text(json_array_get(rows, i), "account", ""), account) == 0)
+            return json_array_get(rows, i);
+    return NULL;
+}
+
+static void test_balance(void **state)
+{
+    (void)state;
+    json_auto_t *transfers = json_array();
+    json_array_append_new(transfers, transfer("auth:1:result", "hold", NULL, "receivable:p", "payable:m", 1000));
+    json_auto_t *held = balance_of(transfers);
+    assert_int_equal(json_int(row_of(held, "receivable:p"), "pendingDebits", -1), 1000);
+    assert_int_equal(json_int(row_of(held, "receivable:p"), "balance", -1), 0);
+
+    json_array_append_new(transfers, transfer("capture", "post", "auth:1:result", "receivable:p", "payable:m", 900));
+    json_array_append_new(transfers, transfer("capture", "transfer", NULL, "payable:m", "commission", 25));
+    json_auto_t *posted = balance_of(transfers);
+    assert_int_equal(json_int(row_of(posted, "receivable:p"), "pendingDebits", -1), 0);
+    assert_int_equal(json_int(row_of(posted, "receivable:p"), "balance", -1), 900);
+    assert_int_equal(json_int(row_of(posted, "payable:m"), "balance", 0), -875);
+    assert_int_equal(json_int(row_of(posted, "commission"), "balance", 0), -25);
+    json_auto_t *sums = balance_sums(posted, NULL);
+    assert_int_equal(json_int(sums, "EUR", -1), 0); /* L8 */
+
+    json_auto_t *voided = json_array();
+    json_array_append_new(voided, transfer("auth:1:result", "hold", NULL, "a", "b", 1000));
+    json_array_append_new(voided, transfer("void:1", "void", "auth:1:result", "a", "b", 1000));
+    json_auto_t *after = balance_of(voided);
+    assert_int_equal(json_int(row_of(after, "a"), "pendingDebits", -1), 0);
+    assert_int_equal(json_int(row_of(after, "a"), "balance", -1), 0);
+}
+
+static void test_books_that_do_not_balance(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    json_auto_t *rows =
+        json_pack("[{s:s, s:i}, {s:s, s:i}]", "currency", "EUR", "balance", 5, "currency", "XOF", "balance", -1);
+    json_auto_t *sums = balance_sums(rows, &err);
+    assert_int_equal(json_int(sums, "EUR", 0), 5);
+    assert_int_equal(json_int(sums, "XOF", 0), -1);
+    json_auto_t *huge = json_pack("[{s:s, s:I}, {s:s, s:I}]", "currency", "EUR", "balance", (json_int_t)INT64_MAX,
+                                  "currency", "EUR", "balance", (json_int_t)1);
+    assert_null(balance_sums(huge, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+}
+
+/* -- replays */
+
+#define PAID "received auth:1 auth:1:result=approved decision=commit:1 capture=captured "
+
+static const struct {
+    const char *type, *body, *cause; /* cause: slot whose fact the command wrote */
+    enum flow flow;
+    const char *facts;
+    enum replay_effect effect;
+} EFFECTS[] = {
+    {"payment.create", "{}", "received", FLOW_PLAIN, "", REPLAY_BEGINS},
+    {"payment.create", "{}", "received", FLOW_PLAIN, PAID, REPLAY_NOTHING},
+    {"payment.create", "{}", "auth:1", FLOW_PLAIN, "received auth:1",
+     REPLAY_BEGINS}, /* an intent of its own is open (L5) */
+    {"payment.create", "{}", "received", FLOW_PLAIN, "received auth:1", REPLAY_NOTHING},
+    {"payment.cancel", "{}", "x", FLOW_PLAIN, "", REPLAY_WAITS},
+    {"payment.cancel", "{}", "x", FLOW_PLAIN, "received auth:1", REPLAY_BEGINS},
+    {"payment.cancel", "{}", "x", FLOW_PLAIN, PAID, REPLAY_NOTHING},
+    {"payment.refund", "{}", "x", FLOW_PLAIN, PAID, REPLAY_BEGINS},
+    {"payment.refund", "{}", "refund:1", FLOW_PLAIN, PAID "refund:1=accepted/5", REPLAY_BEGINS},
+    {"payment.refund", "{}", "refund:1", FLOW_PLAIN, PAID "refund:1=accepted/5 refund:1:result=refunded",
+     REPLAY_NOTHING},
+    {"payment.refund", "{}", "refund:1", FLOW_PLAIN, PAID "refund:1=refused/5", REPLAY_NOTHING},
+    {"authorize.void", "{\"slot\":\"void:1\"}", "x", FLOW_PLAIN,
+     "received auth:1 auth:1:result=approved decision=abort/CANCELLED", REPLAY_BEGINS},
+    {"authorize.void", "{\"slot\":\"void:1\"}", "x", FLOW_PLAIN,
+     "received auth:1 auth:1:result=approved decision=abort/CANCELLED void:1=voided", REPLAY_NOTHING},
+    {"token.release", "{}", "x", FLOW_DUAL, "received auth:1=closed decision=abort/EXPIRED", REPLAY_BEGINS},
+    {"token.release", "{}", "x", FLOW_DUAL, "received auth:1=closed decision=abort/EXPIRED token:released",
+     REPLAY_NOTHING},
+};
+
+static void test_replay_effects(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof EFFECTS / sizeof EFFECTS[0]; i++) {
+        struct facts facts = {0};
+        struct payment payment;
+        struct err err = {0};
+        char command[UUID_TEXT_SIZE];
+        facts_from_text(&facts, EFFECTS[i].flow, "webhook", EFFECTS[i].facts);
+        assert_int_equal(saga_fold(&facts, &payment, &err), 0);
+        uuid_format(cause_of(EFFECTS[i].cause), command);
+        json_auto_t *letter =
+            json_pack("{s:s, s:s, s:s}", "type", EFFECTS[i].type, "body", EFFECTS[i].body, "commandId", command);
+        enum replay_effect effect = replay_effect(letter, &payment);
+        if (effect != EFFECTS[i].effect)
+            fail_msg("row %zu, %s after '%s': %s", i, EFFECTS[i].type, EFFECTS[i].facts, replay_effect_text(effect));
+        payment_clear(&payment);
+        facts_clear(&facts);
+    }
+}
+
+static void test_what_cannot_be_replayed(void **state)
+{
+    (void)state;
+    char digest[SHA256_HEX_SIZE];
+    struct err err = {0};
+    sha256_hex("{}", 2, digest);
+    json_auto_t *good = json_pack("{s:s, s:s, s:s}", "type", "token.release", "body", "{}", "bodySha256", digest);
+    assert_int_equal(replay_allowed(good, &err), 0);
+    json_auto_t *unknown = json_pack("{s:s, s:s, s:s}", "type", "", "body", "{}", "bodySha256", digest);
+    assert_int_equal(replay_allowed(unknown, &err), -1);
+    err_clear(&err);
+    json_auto_t *masked = json_pack("{s:s, s:s, s:s}", "type", "token.release", "body", "{ }", "bodySha256", digest);
+    assert_int_equal(replay_allowed(masked, &err), -1);
+    assert_non_null(strstr(err.text, "masked"));
+    err_clear(&err);
+    json_auto_t *binary = json_pack("{s:s, s:s, s:s, s:s}", "type", "token.release", "body", "{}", "bodyEncoding",
+                                    "base64", "bodySha256", digest);
+    assert_int_equal(replay_allowed(binary, &err), -1);
+}
+
+/* Two operators who count the same say the same. */
+static void test_replay_command(void **state)
+{
+    (void)state;
+    struct uuid letter = cause_of("a"), payment = cause_of("b");
+    char slot[SLOT_SIZE], other[SLOT_SIZE];
+    struct uuid one = replay_command(letter, payment, 1, slot), same = replay_command(letter, payment, 1, other);
+    assert_true(uuid_equal(one, same));
+    assert_string_equal(slot, other);
+    assert_int_equal(slot_parse(slot).kind, SLOT_REPLAY);
+    assert_false(uuid_equal(one, replay_command(letter, payment, 2, other)));
+    assert_true(uuid_equal(replay_command(letter, (struct uuid){0}, 1, other),
+                           uuid_follow_up(letter, "deadletter.replay", slot)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_balance),
+        cmocka_unit_test(test_books_that_do_not_balance),
+        cmocka_unit_test(test_replay_effects),
+        cmocka_unit_test(test_what_cannot_be_replayed),
+        cmocka_unit_test(test_replay_command),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
