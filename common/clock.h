@@ -1,6 +1,7 @@
 /* clock.h - the one place that reads a clock
  *
- * The simulation links another clock.c. Monotonic time is for waits and deadlines inside a process; wall time is for what leaves it.
+ * The simulation links another clock.c. Monotonic time is for waits and deadlines inside a process; wall time is for
+ * what leaves it.
  */
 #ifndef ACQUIT_COMMON_CLOCK_H
 #define ACQUIT_COMMON_CLOCK_H

@@ -67,7 +67,8 @@ bool ed25519_verify(const uint8_t key[static ED25519_KEY_SIZE], const void *data
                 EVP_DigestVerify(ctx, signature, ED25519_SIGNATURE_SIZE, size ? data : (const void *)"", size) == 1;
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(public);
-    ERR_clear_error(); /* a wrong signature leaves entries that the next TLS call of this thread would take for its own */
+    /* A wrong signature leaves entries that the next TLS call of this thread would take for its own. */
+    ERR_clear_error();
     return good;
 }
 
@@ -138,7 +139,8 @@ void base64_encode(const void *data, size_t size, char *ret)
     *ret = '\0';
 }
 
-/* The 24 bits of four digits, the last `padding` of them '='; -1 when one is no digit or a bit beyond the data is set. */
+/* The 24 bits of four digits, the last `padding` of them '='; -1 when one is no digit or a bit beyond the data is
+ * set. */
 static int base64_group(const char *text, int padding, uint32_t *ret)
 {
     uint32_t group = 0;

@@ -1,7 +1,7 @@
 /* crypto.h - the few primitives we use, all from OpenSSL
  *
- * Nothing here allocates for the caller; sizes are those of the arrays. A failing primitive means a broken libcrypto and panics, except
- * where bad input is possible (keys, base64), which answers -1.
+ * Nothing here allocates for the caller; sizes are those of the arrays. A failing primitive means a broken libcrypto
+ * and panics, except where bad input is possible (keys, base64), which answers -1.
  */
 #ifndef ACQUIT_COMMON_CRYPTO_H
 #define ACQUIT_COMMON_CRYPTO_H

@@ -1,8 +1,9 @@
 /* err.h - how a function says what went wrong
  *
- * A fallible function returns 0 or -1 and takes a `struct err *` that it fills on failure; the first error wins, so a caller may pass
- * the same struct through a chain and read the cause at its end. The code says what can be done about it, the text says it to a person:
- * it names the thing and the remedy, and never holds a secret. An error is returned or logged, once, never both.
+ * A fallible function returns 0 or -1 and takes a `struct err *` that it fills on failure; the first error wins, so a
+ * caller may pass the same struct through a chain and read the cause at its end. The code says what can be done about
+ * it, the text says it to a person: it names the thing and the remedy, and never holds a secret. An error is returned
+ * or logged, once, never both.
  */
 #ifndef ACQUIT_COMMON_ERR_H
 #define ACQUIT_COMMON_ERR_H

@@ -1,7 +1,8 @@
 /* fault.h - named points at which a test can make a process die or wait
  *
- * Armed by the environment only: ACQUIT_FAULT="name=kill[:N][;name=...]": at the N-th pass (default 1) of the point the process sends itself SIGKILL.
- * In a production unit the variable is not set and a point costs one load. Points are placed where L1, L4 and L5 could break.
+ * Armed by the environment only: ACQUIT_FAULT="name=kill[:N][;name=...]": at the N-th pass (default 1) of the point the
+ * process sends itself SIGKILL. In a production unit the variable is not set and a point costs one load. Points are
+ * placed where L1, L4 and L5 could break.
  */
 #ifndef ACQUIT_COMMON_FAULT_H
 #define ACQUIT_COMMON_FAULT_H

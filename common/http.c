@@ -1,11 +1,13 @@
 /* http.c - HTTP requests from inside the loop (libcurl's multi interface)
  *
- * What the answer says about money rests on one callback: libcurl calls `on_ready_to_send` after the connection stands (TLS included) and
- * before the first byte of the request. A transfer that ends without it was surely not sent; after it, any failure is unknown (L6).
+ * What the answer says about money rests on one callback: libcurl calls `on_ready_to_send` after the connection stands
+ * (TLS included) and before the first byte of the request. A transfer that ends without it was surely not sent; after
+ * it, any failure is unknown (L6).
  *
- * libcurl repeats a request by itself when a kept connection turns out to be closed before any answer came. A repetition passes the same
- * callback, so we see it: for a method that is not idempotent (RFC 9110, 9.2.2) the second passage is refused and the outcome is unknown, so
- * that a POST leaves this process at most once per http_start(). GET, HEAD, PUT and DELETE are let through.
+ * libcurl repeats a request by itself when a kept connection turns out to be closed before any answer came. A
+ * repetition passes the same callback, so we see it: for a method that is not idempotent (RFC 9110, 9.2.2) the second
+ * passage is refused and the outcome is unknown, so that a POST leaves this process at most once per http_start(). GET,
+ * HEAD, PUT and DELETE are let through.
  *
  * HTTP/1.1 only, one request per connection at a time: no stream is ever refused half-way for another's sake.
  */
@@ -166,7 +168,8 @@ static void request_id(struct http_call *call, char ret[static HTTP_REQUEST_ID_M
     ret[n] = '\0';
 }
 
-/* Seconds, or an HTTP date; -1 when there is neither. Never more than a day: the server does not decide when we give up. */
+/* Seconds, or an HTTP date; -1 when there is neither. Never more than a day: the server does not decide when we give
+ * up. */
 static int64_t retry_after(struct http_call *call)
 {
     const char *value = header(call, "Retry-After");

@@ -1,7 +1,8 @@
 /* http.h - HTTP requests from inside the loop (libcurl's multi interface)
  *
- * Every request has a deadline. The answer says how far it got, because that decides whether money may have moved (L6): a request that was never
- * sent (connection refused, name not found) had no effect; any other failure is unknown. Redirects are not followed, proxies from the environment are not used.
+ * Every request has a deadline. The answer says how far it got, because that decides whether money may have moved (L6):
+ * a request that was never sent (connection refused, name not found) had no effect; any other failure is unknown.
+ * Redirects are not followed, proxies from the environment are not used.
  */
 #ifndef ACQUIT_COMMON_HTTP_H
 #define ACQUIT_COMMON_HTTP_H
@@ -53,8 +54,9 @@ struct http_call; /* one request under way */
 struct http *http_new(struct loop *loop, struct err *err) MUST_CHECK;
 void http_free(struct http *http); /* cancels what is under way without calling back; accepts NULL */
 
-/* Starts the request and returns a handle that stays valid until `done` is called, or NULL with ERR_INVALID/ERR_LIMIT, in which case `done` is never
- * called. Everything in `request` is copied. `done` is called exactly once, from the loop, never from inside this function. */
+/* Starts the request and returns a handle that stays valid until `done` is called, or NULL with ERR_INVALID/ERR_LIMIT,
+ * in which case `done` is never called. Everything in `request` is copied. `done` is called exactly once, from the
+ * loop, never from inside this function. */
 struct http_call *http_start(struct http *http, const struct http_request *request,
                              void (*done)(void *arg, const struct http_answer *answer), void *arg,
                              struct err *err) MUST_CHECK;

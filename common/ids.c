@@ -24,8 +24,8 @@ static struct uuid with_version(const uint8_t *bytes, int version)
     return u;
 }
 
-/* The id of the name that the parts, joined by '\n', make; NULL ends them. A '\n' inside a part would let two things share a name: whoever takes
- * parts from outside refuses control characters long before, so one here is our bug. */
+/* The id of the name that the parts, joined by '\n', make; NULL ends them. A '\n' inside a part would let two things
+ * share a name: whoever takes parts from outside refuses control characters long before, so one here is our bug. */
 static struct uuid derive(const char *const *parts)
 {
     size_t size = 0;

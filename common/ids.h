@@ -8,7 +8,8 @@
  *     root command   "command\n" type "\n" publisher "\n" message_id
  *     follow-up      "follow-up\n" payment_id "\n" type "\n" slot
  *
- * docs/ids.md has the recipe for app developers; tests/unit/vectors hold what C, Python and JavaScript must all reproduce.
+ * docs/ids.md has the recipe for app developers; tests/unit/vectors hold what C, Python and JavaScript must all
+ * reproduce.
  */
 #ifndef ACQUIT_COMMON_IDS_H
 #define ACQUIT_COMMON_IDS_H

@@ -7,8 +7,8 @@
 #include "common/crypto.h"
 #include "common/log.h"
 
-/* The deepest nesting of arrays and objects, found without parsing: jansson's own limit (2048) is fixed when it is built. Brackets that do
- * not match are left for the parser to refuse. */
+/* The deepest nesting of arrays and objects, found without parsing: jansson's own limit (2048) is fixed when it is
+ * built. Brackets that do not match are left for the parser to refuse. */
 static int depth_of(const char *bytes, size_t size)
 {
     int depth = 0, deepest = 0;

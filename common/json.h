@@ -1,7 +1,7 @@
 /* json.h - jansson with our limits, and short ways to read an object
  *
- * jansson's own types are used everywhere (`json_t`, `json_auto_t`); this file adds the one decoder for foreign bytes and the canonical
- * encoder. Integers are int64; a real is never money.
+ * jansson's own types are used everywhere (`json_t`, `json_auto_t`); this file adds the one decoder for foreign bytes
+ * and the canonical encoder. Integers are int64; a real is never money.
  */
 #ifndef ACQUIT_COMMON_JSON_H
 #define ACQUIT_COMMON_JSON_H
@@ -14,11 +14,12 @@
 
 enum { JSON_DEPTH_MAX = 16, JSON_BODY_MAX = 256 * 1024 };
 
-/* One JSON value from foreign bytes: at most JSON_BODY_MAX bytes and JSON_DEPTH_MAX deep, UTF-8, no duplicate keys, no NUL, nothing
- * after it. NULL with ERR_INVALID (the text says where) otherwise. The caller owns the result. */
+/* One JSON value from foreign bytes: at most JSON_BODY_MAX bytes and JSON_DEPTH_MAX deep, UTF-8, no duplicate keys, no
+ * NUL, nothing after it. NULL with ERR_INVALID (the text says where) otherwise. The caller owns the result. */
 json_t *json_decode(const char *bytes, size_t size, struct err *err) MUST_CHECK;
 
-/* Canonical text: sorted keys, no blanks. The caller frees it with free(). Never NULL for a value that json_decode could give. */
+/* Canonical text: sorted keys, no blanks. The caller frees it with free(). Never NULL for a value that json_decode
+ * could give. */
 char *json_encode(const json_t *value);
 
 /* SHA-256 over the canonical text. */

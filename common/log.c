@@ -1,6 +1,7 @@
 /* log.c - one line per event, on standard error
  *
- * A line is built in a buffer and leaves in one write(), so that lines of several processes on one descriptor do not mix.
+ * A line is built in a buffer and leaves in one write(), so that lines of several processes on one descriptor do not
+ * mix.
  */
 #include "common/log.h"
 
@@ -17,7 +18,8 @@
 #include "common/clock.h"
 #include "common/pan.h"
 
-/* The text before escaping and cutting: longer than a line, so that a card number is masked before the cut could hide half of it. */
+/* The text before escaping and cutting: longer than a line, so that a card number is masked before the cut could hide
+ * half of it. */
 enum { RAW_MAX = 2 * LOG_LINE_MAX };
 
 static const struct {
@@ -37,7 +39,8 @@ static struct {
     bool journal; /* standard error is a stream of journald's */
 } state = {"acquit", LOG_INFO_LEVEL, false};
 
-/* $JOURNAL_STREAM is "device:inode" of the stream systemd gave us; it is inherited, so it counts only if it still is our standard error. */
+/* $JOURNAL_STREAM is "device:inode" of the stream systemd gave us; it is inherited, so it counts only if it still is
+ * our standard error. */
 static bool stderr_is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
@@ -66,7 +69,8 @@ int log_level_parse(const char *name, enum log_level *ret)
     return -1;
 }
 
-/* Copies `text` with control characters (C0, DEL, and C1 in UTF-8) as \xNN, and \n as \n. Cuts at `size`, never inside an escape or a character. */
+/* Copies `text` with control characters (C0, DEL, and C1 in UTF-8) as \xNN, and \n as \n. Cuts at `size`, never inside
+ * an escape or a character. */
 static size_t escape(const char *text, char *ret, size_t size)
 {
     size_t n = 0;

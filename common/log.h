@@ -1,8 +1,8 @@
 /* log.h - one line per event, on standard error, as journald likes it
  *
- * A line is `<N>program: text key=value ...` (N: syslog priority, read by journald) under systemd, or with a time and the level's name in
- * front when standard error is a terminal or file. Control characters are escaped, a line is cut at LOG_LINE_MAX. Whoever logs is responsible for not passing
- * a secret; card numbers are masked here as a last net (L11).
+ * A line is `<N>program: text key=value ...` (N: syslog priority, read by journald) under systemd, or with a time and
+ * the level's name in front when standard error is a terminal or file. Control characters are escaped, a line is cut at
+ * LOG_LINE_MAX. Whoever logs is responsible for not passing a secret; card numbers are masked here as a last net (L11).
  */
 #ifndef ACQUIT_COMMON_LOG_H
 #define ACQUIT_COMMON_LOG_H

@@ -1,7 +1,8 @@
 /* loop.c - the event loop of a process, on sd-event
  *
- * A struct loop_source wraps one sd-event source. Its memory goes with loop_source_free(), which a callback may call on its own source: after calling
- * out, a handler here never touches the source again, and sd-event keeps its own half alive until the handler has returned.
+ * A struct loop_source wraps one sd-event source. Its memory goes with loop_source_free(), which a callback may call on
+ * its own source: after calling out, a handler here never touches the source again, and sd-event keeps its own half
+ * alive until the handler has returned.
  */
 #include "common/loop.h"
 
@@ -128,7 +129,8 @@ void loop_source_free(struct loop_source *source)
     free(source);
 }
 
-/* Registration fails for our mistakes (a closed descriptor, one registered twice) and for want of memory: neither can be worked around. */
+/* Registration fails for our mistakes (a closed descriptor, one registered twice) and for want of memory: neither can
+ * be worked around. */
 static void must(int r, const char *what)
 {
     if (r < 0)

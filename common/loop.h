@@ -1,7 +1,7 @@
 /* loop.h - the event loop of a process: sockets, timers, signals, watchdog
  *
- * A thin layer over sd-event (libsystemd), so that the simulation can drive the same code with a loop of its own. Single-threaded:
- * callbacks run one at a time from loop_run() and must not block longer than LOOP_TURN_MAX_MS.
+ * A thin layer over sd-event (libsystemd), so that the simulation can drive the same code with a loop of its own.
+ * Single-threaded: callbacks run one at a time from loop_run() and must not block longer than LOOP_TURN_MAX_MS.
  */
 #ifndef ACQUIT_COMMON_LOOP_H
 #define ACQUIT_COMMON_LOOP_H
@@ -30,7 +30,8 @@ void loop_stop(struct loop *loop, int code);
 struct loop_source *loop_io(struct loop *loop, int fd, int events, void (*fn)(void *arg, int events), void *arg);
 void loop_io_events(struct loop_source *source, int events);
 
-/* Calls fn once, in `delay_ms` from now (0: in the next turn). Setting it again re-arms it; a fired timer stays allocated. */
+/* Calls fn once, in `delay_ms` from now (0: in the next turn). Setting it again re-arms it; a fired timer stays
+ * allocated. */
 struct loop_source *loop_timer(struct loop *loop, int64_t delay_ms, void (*fn)(void *arg), void *arg);
 void loop_timer_set(struct loop_source *source, int64_t delay_ms); /* negative: disarm */
 
@@ -40,7 +41,8 @@ int loop_signal(struct loop *loop, int signo, void (*fn)(void *arg, int signo), 
 /* Unregisters and frees; accepts NULL. Allowed from inside its own callback. */
 void loop_source_free(struct loop_source *source);
 
-/* Tells systemd "READY=1" etc. A no-op outside systemd. The watchdog is served by the loop itself while `healthy` answers true. */
+/* Tells systemd "READY=1" etc. A no-op outside systemd. The watchdog is served by the loop itself while `healthy`
+ * answers true. */
 void loop_notify(const char *state);
 int loop_watchdog(struct loop *loop, bool (*healthy)(void *arg), void *arg) MUST_CHECK;
 

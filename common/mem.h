@@ -1,7 +1,7 @@
 /* mem.h - memory that is there, or the process ends
  *
- * Every buffer we grow has a named bound (L12), so running out means the machine is broken: these panic instead of returning NULL, and the
- * unacknowledged delivery comes back to a process that has memory. free() what they return.
+ * Every buffer we grow has a named bound (L12), so running out means the machine is broken: these panic instead of
+ * returning NULL, and the unacknowledged delivery comes back to a process that has memory. free() what they return.
  */
 #ifndef ACQUIT_COMMON_MEM_H
 #define ACQUIT_COMMON_MEM_H

@@ -1,7 +1,8 @@
 /* metrics.c - counters, gauges and histograms, as Prometheus reads them
  *
- * Series live in one table that never shrinks; a hash of name and labels finds them. A name that ends in _total is a counter, one that is observed
- * a histogram, any other a gauge. Use under two kinds is our mistake and counted as dropped rather than shown wrongly.
+ * Series live in one table that never shrinks; a hash of name and labels finds them. A name that ends in _total is a
+ * counter, one that is observed a histogram, any other a gauge. Use under two kinds is our mistake and counted as
+ * dropped rather than shown wrongly.
  */
 #include "common/metrics.h"
 

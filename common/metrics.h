@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Adds to / sets the series `name{labels}`. `labels` is NULL or like `type="authorize",result="ok"` (values already escaped).
- * At most METRICS_SERIES_MAX series a process; further ones are counted in acquit_metrics_dropped_total. */
+/* Adds to / sets the series `name{labels}`. `labels` is NULL or like `type="authorize",result="ok"` (values already
+ * escaped). At most METRICS_SERIES_MAX series a process; further ones are counted in acquit_metrics_dropped_total. */
 enum { METRICS_SERIES_MAX = 512 };
 void metric_add(const char *name, const char *labels, int64_t n);
 void metric_set(const char *name, const char *labels, int64_t value);

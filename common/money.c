@@ -8,9 +8,10 @@
 
 #include "common/log.h"
 
-/* ISO 4217 list one (SIX Group, maintenance agency: "Current currency & funds code list") as of 2026-01-01, with its minor units, sorted by code.
- * Left out is what is no money one can pay with and has no minor unit there: metals (XAG XAU XPD XPT), bond market units (XBA-XBD), units of account of
- * institutions (XAD XDR XSU XUA), test and none (XTS XXX). Codes that ended shortly before: HRK, SLL, ZWL, ANG, CUC, BGN. */
+/* ISO 4217 list one (SIX Group, maintenance agency: "Current currency & funds code list") as of 2026-01-01, with its
+ * minor units, sorted by code. Left out is what is no money one can pay with and has no minor unit there: metals (XAG
+ * XAU XPD XPT), bond market units (XBA-XBD), units of account of institutions (XAD XDR XSU XUA), test and none (XTS
+ * XXX). Codes that ended shortly before: HRK, SLL, ZWL, ANG, CUC, BGN. */
 static const struct currency currencies[] = {
     /* clang-format off */
     {"AED", 2}, {"AFN", 2}, {"ALL", 2}, {"AMD", 2}, {"AOA", 2}, {"ARS", 2}, {"AUD", 2}, {"AWG", 2}, {"AZN", 2},

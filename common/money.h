@@ -1,6 +1,7 @@
 /* money.h - amounts in minor units, and the currencies that give them meaning (L8)
  *
- * An amount is a positive int64 in minor units of an ISO 4217 currency. Nothing here, or anywhere near, is floating point.
+ * An amount is a positive int64 in minor units of an ISO 4217 currency. Nothing here, or anywhere near, is floating
+ * point.
  */
 #ifndef ACQUIT_COMMON_MONEY_H
 #define ACQUIT_COMMON_MONEY_H

@@ -1,8 +1,8 @@
 /* pan.c - finds and masks card numbers in bytes (L11)
  *
- * The bytes are taken apart into words (letters and digits). A word that could hold a card number begins a chain of groups of digits with
- * one separator between them; every span of whole groups in the chain is tried, the longest first, because an expiry date or a CVV often
- * follows the number.
+ * The bytes are taken apart into words (letters and digits). A word that could hold a card number begins a chain of
+ * groups of digits with one separator between them; every span of whole groups in the chain is tried, the longest
+ * first, because an expiry date or a CVV often follows the number.
  */
 #include "common/pan.h"
 
@@ -144,7 +144,8 @@ static bool is_hex_id(const char *bytes, size_t begin, size_t end)
     return letter;
 }
 
-/* The groups of digits from `at` on that could belong to one number: a following group counts only if its whole word is not a hex id. */
+/* The groups of digits from `at` on that could belong to one number: a following group counts only if its whole word is
+ * not a hex id. */
 static int chain(const char *bytes, size_t size, size_t at, struct group ret[static GROUPS_MAX])
 {
     int count = 0;
@@ -160,7 +161,8 @@ static int chain(const char *bytes, size_t size, size_t at, struct group ret[sta
     return count;
 }
 
-/* If a card number begins at this digit (the first of its run), masks it in `ret`, unless that is NULL, and returns its end; else returns 0. */
+/* If a card number begins at this digit (the first of its run), masks it in `ret`, unless that is NULL, and returns its
+ * end; else returns 0. */
 static size_t card_at(const char *bytes, size_t size, size_t at, char *ret)
 {
     struct group groups[GROUPS_MAX];

@@ -1,7 +1,8 @@
 /* config.c - the settings of every program, from one libconfig file
  *
- * A load goes through these files: source.c parses, scalars.c and lists.c walk the file and fill in what it leaves out, this one checks what must fit
- * together and answers questions. check.c says what is wrong with a value; settings.c is the table.
+ * A load goes through these files: source.c parses, scalars.c and lists.c walk the file and fill in what it leaves out,
+ * this one checks what must fit together and answers questions. check.c says what is wrong with a value; settings.c is
+ * the table.
  */
 #include "config/config.h"
 

@@ -1,13 +1,14 @@
 /* config.h - the settings of every program, from one libconfig file
  *
- * One table in config.c lists every scalar setting: name, type, default, range, unit, sentence, reloadable, secret. Validation and
- * `acquit config` follow from it. A wrong key, type or range is refused with file, line and the nearest known key (ERR_CONFIG, exit 78).
- * Lists (publishers, providers, validators) have structs of their own below. A loaded configuration never changes; a reload is a new one.
- * Strings are owned by the configuration.
+ * One table in settings.c lists every scalar setting: name, type, default, range, unit, sentence, reloadable, secret.
+ * Validation and `acquit config` follow from it. A wrong key, type or range is refused with file, line and the nearest
+ * known key (ERR_CONFIG, exit 78). Lists (publishers, providers, validators) have structs of their own below. A loaded
+ * configuration never changes; a reload is a new one. Strings are owned by the configuration.
  *
- * A secret "x.y" stands in a file of its own, named by "x.y_file" (an absolute path, or a name looked for below $CREDENTIALS_DIRECTORY and then beside
- * the configuration file; the newline at its end is not part of it), or comes from the environment variable that the table names, which comes first.
- * As it is it may stand only in a file that nobody but its owner can read. ledger.read_url and simulated.url, when empty, are ledger.url.
+ * A secret "x.y" stands in a file of its own, named by "x.y_file" (an absolute path, or a name looked for below
+ * $CREDENTIALS_DIRECTORY and then beside the configuration file; the newline at its end is not part of it), or comes
+ * from the environment variable that the table names, which comes first. As it is it may stand only in a file that
+ * nobody but its owner can read. ledger.read_url and simulated.url, when empty, are ledger.url.
  */
 #ifndef ACQUIT_CONFIG_CONFIG_H
 #define ACQUIT_CONFIG_CONFIG_H
@@ -61,7 +62,8 @@ struct validator_config {
     uint8_t public_key[32]; /* Ed25519 */
 };
 
-/* Loads and checks `path` (NULL: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf), then the environment's overrides. NULL on failure. */
+/* Loads and checks `path` (NULL: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf), then the environment's overrides. NULL
+ * on failure. */
 struct config *config_load(const char *path, struct err *err) MUST_CHECK;
 void config_free(struct config *config); /* accepts NULL */
 

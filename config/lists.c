@@ -1,6 +1,7 @@
 /* lists.c - publishers, providers and validators
  *
- * The tables of fields say what an element may hold. To add a member, add it to the struct in config.h, here, and to acquit.conf.
+ * The tables of fields say what an element may hold. To add a member, add it to the struct in config.h, here, and to
+ * acquit.conf.
  */
 #include "config/load.h"
 

@@ -53,7 +53,8 @@ const char *conf_keep(struct config *config, char *text);
 
 /* source.c */
 int conf_parse(struct loader *loader, config_t *parsed) MUST_CHECK;
-/* The content of the file that `at` names, without the newline at its end; owned by the configuration. NULL on failure. */
+/* The content of the file that `at` names, without the newline at its end; owned by the configuration. NULL on
+ * failure. */
 const char *conf_read_secret(struct loader *loader, const config_setting_t *at, const char *key) MUST_CHECK;
 
 /* settings.c */

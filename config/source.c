@@ -35,7 +35,8 @@ static char *read_file(struct loader *loader)
     return NULL;
 }
 
-/* How long the text is that begins here and holds no number for us: a string, a comment, a name. 0: none begins here. */
+/* How long the text is that begins here and holds no number for us: a string, a comment, a name. 0: none begins
+ * here. */
 static size_t opaque(const char *at)
 {
     static const char name_bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_*-";
@@ -54,8 +55,9 @@ static size_t opaque(const char *at)
     return strchr(name_bytes, *at) && (*at < '0' || *at > '9') && *at != '-' ? strspn(at, name_bytes) : 0;
 }
 
-/* libconfig 1.5 takes 5000000000 for an int and silently keeps its low 32 bits; with an L behind it, it keeps all 64. So every whole number
- * gets its L here, and one that 64 bits may not hold is refused. `ret` has room for twice the text. */
+/* libconfig 1.5 takes 5000000000 for an int and silently keeps its low 32 bits; with an L behind it, it keeps all 64.
+ * So every whole number gets its L here, and one that 64 bits may not hold is refused. `ret` has room for twice the
+ * text. */
 static int widen_numbers(const struct loader *loader, const char *at, char *ret)
 {
     enum { DECIMAL_MAX = 18, HEX_MAX = 15 };

@@ -6,7 +6,7 @@
  *
  *     nothing queued yet, or COMMIT not yet queued     ERR_AGAIN    surely not committed
  *     the server said why before it came to COMMIT     by SQLSTATE  surely not committed
- *     COMMIT answered "COMMIT" and nobody warned       0            surely committed
+ *     COMMIT answered "COMMIT" and nobody warned       0            surely committed, whatever comes behind it
  *     anything else: silence, reset, a warning         ERR_UNKNOWN
  *
  * In a pipeline a warning cannot be pinned to one statement, so any warning within the call makes its COMMIT
@@ -395,13 +395,12 @@ static int connect_within(struct db *db, int64_t deadline_ms, struct err *err)
     db->conn = connect_start(db);
     if (!db->conn)
         return err_set(err, ERR_INTERNAL, "out of memory");
+    PQsetNoticeReceiver(db->conn, notice_received, db);
     enum heard heard = connect_finish(db, deadline_ms);
-    if (heard != HEARD_RESULT) {
-        note_silence(db, heard, &verdict);
-    } else {
-        PQsetNoticeReceiver(db->conn, notice_received, db);
+    if (heard == HEARD_RESULT)
         set_up(db, deadline_ms, &verdict);
-    }
+    else
+        note_silence(db, heard, &verdict);
     if (failed(&verdict)) {
         disconnect(db);
         back_off(db);
@@ -485,7 +484,7 @@ struct run {
     size_t item_count;
     bool commit_queued;
     bool committed;        /* COMMIT answered "COMMIT" */
-    bool failed_at_commit; /* the error that counts was the answer to COMMIT */
+    bool failed_at_commit; /* the error that counts came as the answer to COMMIT, or after it */
     struct verdict verdict;
     PGresult *results[DB_STATEMENTS_MAX];
 };
@@ -606,7 +605,7 @@ static void take(struct run *run, const struct item *item, PGresult *result)
         keep(run, item, result);
         return;
     case PGRES_FATAL_ERROR:
-        run->failed_at_commit |= !failed(&run->verdict) && item->kind == ITEM_COMMIT;
+        run->failed_at_commit |= !failed(&run->verdict) && item->kind >= ITEM_COMMIT;
         note_error(run->db, result, &run->verdict);
         break;
     case PGRES_PIPELINE_ABORTED:
@@ -672,14 +671,16 @@ static bool may_have_committed(const struct run *run)
 static int judge(const struct run *run, struct err *err)
 {
     const struct verdict *v = &run->verdict;
+    /* A session that is ended right behind its COMMIT says so in the same breath: the work is done all the same. */
+    if (run->committed && run->db->warnings == 0)
+        return 0;
     if (failed(v)) {
         enum err_code code = v->refused ? v->code : ERR_AGAIN;
         return err_set(err, may_have_committed(run) ? ERR_UNKNOWN : code, "database: %s", v->text);
     }
-    if (run->transaction && (!run->committed || run->db->warnings > 0)) {
+    if (run->transaction)
         return err_set(err, ERR_UNKNOWN, "database: the transaction did not end with a clean COMMIT (%d warnings)",
                        run->db->warnings);
-    }
     return 0;
 }
 

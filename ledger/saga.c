@@ -127,7 +127,7 @@ static void note_death(struct payment *p, const struct reading *r)
         return;
     const struct fact *known = p->activation_dead;
     int known_n = known ? slot_parse(known->slot).n : 0;
-    if (r->slot.n > known_n || (r->slot.n == known_n && strcmp(r->fact->slot, known->slot) < 0))
+    if (!known || r->slot.n > known_n || (r->slot.n == known_n && strcmp(r->fact->slot, known->slot) < 0))
         p->activation_dead = r->fact;
 }
 

@@ -406,7 +406,10 @@ static void prepare_keyword(struct schema *schema, const char *keyword, const js
     } else if (strcmp(keyword, "properties") == 0) {
         const char *property;
         json_t *below;
-        json_object_foreach((json_t *)(uintptr_t)rule, property, below) prepare(schema, below, name);
+        json_object_foreach((json_t *)(uintptr_t)rule, property, below)
+        {
+            prepare(schema, below, name);
+        }
     } else if (json_is_object(rule)) { /* items, additionalProperties, propertyNames, if, then */
         prepare(schema, rule, name);
     }

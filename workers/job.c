@@ -14,6 +14,7 @@
 #include "common/crypto.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "workers/events.h"
 #include "workers/policy.h"
 
 enum { HISTORY_MAX = 20 };
@@ -237,16 +238,36 @@ static void settled(void *arg, enum publish_outcome outcome)
     worker_wake(job->worker);
 }
 
-void job_publish(struct job *job, const struct message *message)
+/* Nobody has to be there to hear it. */
+static void heard_or_not(void *arg, enum publish_outcome outcome)
+{
+    struct job *job = arg;
+    job->unconfirmed--;
+    if (outcome != PUBLISH_CONFIRMED && outcome != PUBLISH_RETURNED)
+        job->publish_failed = true;
+    worker_wake(job->worker);
+}
+
+static void publish(struct job *job, const struct message *message, void (*done)(void *, enum publish_outcome))
 {
     struct err err = {0};
-    if (publisher_send(job->around->publisher, message, settled, job, &err) == 0) {
+    if (publisher_send(job->around->publisher, message, done, job, &err) == 0) {
         job->unconfirmed++;
         return;
     }
     /* The delivery stays unacknowledged and is looked at again: nothing is lost. */
     log_warn("cannot publish for %s: %s", job->step->command, err.text);
     job->publish_failed = true;
+}
+
+void job_publish(struct job *job, const struct message *message)
+{
+    publish(job, message, settled);
+}
+
+void job_tell(struct job *job, const struct message *message)
+{
+    publish(job, message, heard_or_not);
 }
 
 static bool sent_before(struct job *job, struct uuid id)
@@ -306,6 +327,23 @@ static bool held_for_a_person(const struct job *job, struct uuid command)
     return false;
 }
 
+static void publish_event(void *arg, const struct event *event)
+{
+    struct job *job = arg;
+    struct message message = {0};
+    if (sent_before(job, event->id))
+        return;
+    event_message(event, job->around->user, &message);
+    job_tell(job, &message);
+    message_clear(&message);
+}
+
+/* Events rest on facts as commands do: who caused the fact says it (L4), at least once. */
+static void publish_events(struct job *job)
+{
+    events_of(&job->payment, &job->facts, job->step->looks_at_all ? NULL : &job->command.id, publish_event, job);
+}
+
 static bool is_ours_to_publish(const struct job *job, const struct follow_up *follow_up)
 {
     if (job->step->looks_at_all)
@@ -320,6 +358,7 @@ void job_publish_next(struct job *job)
     for (size_t i = 0; i < next.count; i++)
         if (is_ours_to_publish(job, &next.items[i])) /* L4 */
             publish_follow_up(job, &next.items[i]);
+    publish_events(job);
 }
 
 static json_t *history_with(const struct job *job, const char *reason)

@@ -170,6 +170,9 @@ enum verdict job_dead(struct job *job, enum death death, const char *fmt, ...) P
 /* Publishes one more message, to be confirmed before the acknowledgement. */
 void job_publish(struct job *job, const struct message *message);
 
+/* The same for what nobody has to hear: a queue that has vanished is no failure. */
+void job_tell(struct job *job, const struct message *message);
+
 /* The calls of the job are answered: settle() runs in the next turn. */
 void job_answered(struct job *job);
 

@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -36,6 +37,8 @@ enum {
     WRITER_APPENDS = 60,
     WRITER_BATCH = 24,
     WRITER_PAYMENTS = 64, /* so few that every batch meets others */
+    KILLS = 60,
+    VICTIM_APPENDS = 50000,
     TIMEOUT_MS = 8000,
     FACTS_MAX = 1100,
     URL_SIZE = 1024,
@@ -103,6 +106,23 @@ static void run(struct db *db, const char *sql)
     struct db_result *rows = db_query(db, sql, 0, NULL, &err);
     must(rows, sql, &err);
     db_result_free(rows);
+}
+
+/* A database of this run: its name says which. */
+static void create_database(struct db *admin, const char *what, char ret_url[static URL_SIZE])
+{
+    char name[64], sql[128];
+    snprintf(name, sizeof name, "acquit_probe_%d_%s", (int)getpid(), what);
+    snprintf(sql, sizeof sql, "create database %s", name);
+    run(admin, sql);
+    with_database(server, name, ret_url);
+}
+
+static void drop_database(struct db *admin, const char *what)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "drop database acquit_probe_%d_%s with (force)", (int)getpid(), what);
+    run(admin, sql);
 }
 
 static int64_t ask(struct db *db, const char *sql)
@@ -217,32 +237,30 @@ static void test_migrations(struct db *db)
 }
 
 /* A database whose notes say what this program does not. */
-static void check_foreign_note(struct db *admin, const char *name, const char *sha256, const char *what)
+static void check_foreign_note(struct db *admin, const char *name, const char *what)
 {
+    static const char SHA256[] = "0000000000000000000000000000000000000000000000000000000000000000";
     char sql[512], other[URL_SIZE];
     struct err err = {0};
     int applied = 0;
-    run(admin, "create database acquit_probe_note");
-    with_database(server, "acquit_probe_note", other);
+    create_database(admin, "note", other);
     struct db *db = open_db(other, TIMEOUT_MS, false);
     snprintf(sql, sizeof sql,
              "create schema ledger; create table ledger.migration (name text primary key, sha256 text);"
              "insert into ledger.migration values ('%s', '%s')",
-             name, sha256);
+             name, SHA256);
     must(db_script(db, sql, &err) == 0, "a foreign note", &err);
     bool ok = migrate_apply(db, NULL, &applied, &err) != 0 && err.code == ERR_CONFIG && strstr(err.text, name);
     err_clear(&err);
     check(ok && migrate_check(db, &err) != 0 && err.code == ERR_CONFIG && strstr(err.text, name), what);
     db_free(db);
-    run(admin, "drop database acquit_probe_note");
+    drop_database(admin, "note");
 }
 
 static void test_migrations_refused(struct db *admin)
 {
-    check_foreign_note(admin, "001_ledger.sql", "0000000000000000000000000000000000000000000000000000000000000000",
-                       "a migration that was changed since is refused, by name");
-    check_foreign_note(admin, "999_future.sql", "0000000000000000000000000000000000000000000000000000000000000000",
-                       "a database newer than the program is refused, by name");
+    check_foreign_note(admin, "001_ledger.sql", "a migration that was changed since is refused, by name");
+    check_foreign_note(admin, "999_future.sql", "a database newer than the program is refused, by name");
 }
 
 /* --- processes --- */
@@ -251,6 +269,9 @@ struct shared {
     atomic_int turn;               /* counted up by every process that is ready */
     atomic_int won[2];             /* of this round, by process */
     atomic_int wins, again, other; /* of all writers */
+    atomic_int stop;
+    char url[URL_SIZE];              /* of a database that all of them shall use instead of the probe's */
+    atomic_int told[VICTIM_APPENDS]; /* enum err_code by append */
 };
 static struct shared *shared;
 
@@ -283,11 +304,9 @@ static void join(pid_t pid)
 
 static void run_migrator(int who)
 {
-    char other[URL_SIZE];
     struct err err = {0};
     int applied = 0;
-    with_database(server, "acquit_probe_two", other);
-    struct db *db = open_db(other, 4 * TIMEOUT_MS, false);
+    struct db *db = open_db(shared->url, 4 * TIMEOUT_MS, false);
     meet(0, 2);
     must(migrate_apply(db, NULL, &applied, &err) == 0, "one of two migrators", &err);
     atomic_store(&shared->won[who], applied);
@@ -296,14 +315,14 @@ static void run_migrator(int who)
 
 static void test_two_migrators(struct db *admin)
 {
-    run(admin, "create database acquit_probe_two");
+    create_database(admin, "two", shared->url);
     atomic_store(&shared->turn, 0);
     pid_t one = start(run_migrator, 0), two = start(run_migrator, 1);
     join(one);
     join(two);
     check(atomic_load(&shared->won[0]) + atomic_load(&shared->won[1]) == (int)embedded_sql_count,
           "two programs that migrate at once apply every file once");
-    run(admin, "drop database acquit_probe_two");
+    drop_database(admin, "two");
 }
 
 /* --- insert-only, and who may do what --- */
@@ -887,6 +906,66 @@ static void test_commit(struct store *store, struct db *db)
           "an error at COMMIT is a certain no");
 }
 
+/* Appends until told to stop, and notes for each what it was told. */
+static void run_victim(int who)
+{
+    struct err err = {0};
+    struct store *store = store_new(
+        &(struct db_options){.url = url, .application = "ledger_probe_victim", .timeout_ms = TIMEOUT_MS}, &err);
+    (void)who;
+    must(store, "a connection string", &err);
+    for (int n = 0; n < VICTIM_APPENDS && !atomic_load(&shared->stop); n++) {
+        bool won = false;
+        enum err_code code = append_one(store, payment("victim", n), "received", "accepted", &won);
+        must(won == (code == ERR_NONE), "what a new slot answers", NULL);
+        atomic_store(&shared->told[n], (int)code);
+        atomic_fetch_add(&shared->wins, won);
+        atomic_store(&shared->turn, n + 1);
+        if (code == ERR_AGAIN)
+            poll(NULL, 0, 1); /* a back-off may be on: no need to spin through it */
+    }
+    store_free(store);
+}
+
+/* Returns when the victim has won `count` more slots. */
+static void await_wins(int count)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + TIMEOUT_MS;
+    int upto = atomic_load(&shared->wins) + count;
+    while (atomic_load(&shared->wins) < upto) {
+        must(clock_monotonic_ms() < deadline_ms, "the victim's next slot", NULL);
+        poll(NULL, 0, 1);
+    }
+}
+
+/* A backend that is busy is mostly busy with COMMIT: ended at random, it ends before, in and right behind it. */
+static void test_killed_writer(struct store *store, struct db *db)
+{
+    int wrong = 0, counts[ERR_INTERNAL + 1] = {0};
+    atomic_store(&shared->turn, 0);
+    atomic_store(&shared->wins, 0);
+    pid_t victim = start(run_victim, 0);
+    for (int i = 0; i < KILLS; i++) {
+        await_wins(1 + i % 7);
+        wait_until(db, "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+                       " where datname = current_database() and application_name = 'ledger_probe_victim'");
+    }
+    atomic_store(&shared->stop, 1);
+    join(victim);
+    int appends = atomic_load(&shared->turn);
+    for (int n = 0; n < appends; n++) {
+        enum err_code told = (enum err_code)atomic_load(&shared->told[n]);
+        bool there = holds_outcome(store, payment("victim", n), "received", "accepted");
+        counts[told]++;
+        wrong += (told == ERR_NONE && !there) || (told == ERR_AGAIN && there);
+    }
+    printf("# a writer killed %d times: %d won, %d again, %d unknown; %d of these were not true\n", KILLS,
+           counts[ERR_NONE], counts[ERR_AGAIN], counts[ERR_UNKNOWN], wrong);
+    check(wrong == 0 && appends < VICTIM_APPENDS &&
+              counts[ERR_NONE] + counts[ERR_AGAIN] + counts[ERR_UNKNOWN] == appends,
+          "what an append says of its commit is true, wherever its session is ended");
+}
+
 /* The server's process of the store that was connected last. */
 static pid_t newest_backend(struct db *db)
 {
@@ -1202,6 +1281,7 @@ static void run_tests(struct db *admin)
     test_errors(db);
     test_server_away();
     test_silence(db);
+    test_killed_writer(store, db);
     test_reconnect(db);
     test_commit(store, db);
     store_free(store);
@@ -1210,7 +1290,6 @@ static void run_tests(struct db *admin)
 
 int main(void)
 {
-    char name[64], sql[128];
     server = getenv("ACQUIT_TEST_PG");
     log_open("ledger_probe", LOG_ERROR_LEVEL);
     if (!server) {
@@ -1221,14 +1300,10 @@ int main(void)
     must(zero >= 0, "/dev/zero", NULL);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
     must(shared != MAP_FAILED, "shared memory", NULL);
-    snprintf(name, sizeof name, "acquit_probe_%d", (int)getpid());
-    with_database(server, name, url);
     struct db *admin = open_db(server, 4 * TIMEOUT_MS, false);
-    snprintf(sql, sizeof sql, "create database %s", name);
-    run(admin, sql);
+    create_database(admin, "main", url);
     run_tests(admin);
-    snprintf(sql, sizeof sql, "drop database %s with (force)", name);
-    run(admin, sql);
+    drop_database(admin, "main");
     db_free(admin);
     printf("# %d failed\n", failures);
     return failures > 0 ? 1 : 0;

@@ -6,9 +6,14 @@ own broker under $ACQUIT_TEST_DIR/queues, because the farm of the other tests wo
 
 import json
 import os
+import random
+import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -41,10 +46,11 @@ class Broker(Services):
                               text=True, timeout=CASE_SECONDS, check=False)
         return done.returncode, done.stdout
 
-    def case(self, name, **helps):
+    def case(self, name, url=None, **helps):
         """Runs a case; `helps` are what it may ask for, by the words of its line."""
+        environment = self.environment | ({"ACQUIT_AMQP_URL": url} if url else {})
         program = os.path.join(ROOT, os.environ.get("ACQUIT_TEST_BUILD", "build"), "system", "broker_probe")
-        with subprocess.Popen([program, name], env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
+        with subprocess.Popen([program, name], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
             said = []
             for line in probe.stdout:
                 said.append(line.rstrip())
@@ -56,12 +62,15 @@ class Broker(Services):
             assert probe.wait(CASE_SECONDS) == 0, said
         assert said[-1] == "ok"
 
+    def through(self, proxy, host="127.0.0.1", scheme="amqp", query=""):
+        return f"{scheme}://{self.amqp_user}:{self.amqp_password}@{host}:{proxy.port}/{self.amqp_vhost}{query}"
+
     def check(self):
         code, said = self.probe("check")
         assert code == 0, said
         return json.loads(said)
 
-    def until(self, differences, seconds=15):
+    def until(self, differences, seconds=30):
         """Waits for what the broker lists late (policies of queues); returns the last answer."""
         deadline = time.monotonic() + seconds
         while True:
@@ -80,6 +89,59 @@ def broker():
     assert code == 0, said
     yield one
     one.stop()
+
+
+class Proxy:
+    """A TCP (or TLS) relay to the broker that hands the broker's bytes on in pieces of at most `piece` bytes."""
+
+    def __init__(self, target, context=None, piece=65536):
+        self.target, self.context, self.piece = target, context, piece
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        try:
+            if self.context:
+                client = self.context.wrap_socket(client, server_side=True)
+            server = socket.create_connection(("127.0.0.1", self.target))
+        except OSError:
+            client.close()
+            return
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        other = threading.Thread(target=self.relay, args=(client, server, 65536), daemon=True)
+        other.start()
+        self.relay(server, client, self.piece)
+        other.join()
+        client.close()
+        server.close()
+
+    @staticmethod
+    def relay(source, target, piece):
+        try:
+            while data := source.recv(65536):
+                while data:
+                    n = random.randint(1, piece) if piece < 65536 else piece
+                    target.sendall(data[:n])
+                    data = data[n:]
+        except OSError:
+            pass
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.listener.close()
 
 
 # -- the topology -------------------------------------------------------------------------------------------------------
@@ -104,25 +166,27 @@ def test_topology_of_other_arguments_is_a_conflict_that_names_the_queue(broker):
     assert broker.check() == []
 
 
-@pytest.mark.parametrize("kind", ["policies", "operator-policies"])
-def test_check_sees_a_policy_that_downgrades_dead_lettering(broker, kind):
-    definition = {"expires": 3600000} if kind == "operator-policies" else {"overflow": "drop-head", "delivery-limit": 3}
-    broker.mgmt("PUT", f"/api/{kind}/acquit/stray", {"pattern": "^acquit\\.auth", "apply-to": "queues", "definition": definition})
-    found = broker.until(lambda d: {x["field"] for x in d} == set(definition))
-    assert {(d["object"], d["field"], d["found"]) for d in found} == {("queue acquit.authorize", k, v) for k, v in definition.items()}
-    assert all("policy 'stray'" in d["remedy"] for d in found), found
-    broker.mgmt("DELETE", f"/api/{kind}/acquit/stray")
-    assert broker.until(lambda d: not d) == []
-
-
-def test_check_leaves_a_policy_alone_that_changes_nothing(broker):
-    broker.mgmt("PUT", "/api/policies/acquit/same", {"pattern": "^acquit\\.", "apply-to": "queues",
-                                                     "definition": {"overflow": "reject-publish", "delivery-limit": 50}})
-    # only work queues have a limit of their own, which is the smaller one
-    found = broker.until(lambda d: len(d) == 14)
-    assert {d["field"] for d in found} == {"delivery-limit"}
-    assert not {d["object"] for d in found} & {f"queue acquit.{name}" for name in WORK_QUEUES}
-    broker.mgmt("DELETE", "/api/policies/acquit/same")
+def test_check_sees_policies_that_do_harm(broker):
+    """All at once, because the API lists a change only after several seconds. What changes nothing is left alone."""
+    def put(kind, name, pattern, **definition):
+        definition = {key.replace("_", "-"): value for key, value in definition.items()}
+        broker.mgmt("PUT", f"/api/{kind}/acquit/{name}", {"pattern": pattern, "apply-to": "queues", "definition": definition})
+    put("policies", "stray", "^acquit\\.authorize$", overflow="drop-head", delivery_limit=3)
+    put("policies", "lengthy", "^acquit\\.wait\\.1s$", message_ttl=5000, max_length=10, dead_letter_exchange="other")
+    put("policies", "harmless", "^acquit\\.notify$", overflow="reject-publish", delivery_limit=50)
+    put("operator-policies", "operator", "^acquit\\.(refund|notify)$", expires=3600000)
+    expected = {
+        ("queue acquit.authorize", "overflow", "drop-head", "stray"),
+        ("queue acquit.authorize", "delivery-limit", 3, "stray"),
+        ("queue acquit.wait.1s", "max-length", 10, "lengthy"),
+        ("queue acquit.refund", "expires", 3600000, "operator"),
+        ("queue acquit.notify", "expires", 3600000, "harmless"),    # both set something; the user's is named first
+    }
+    found = broker.until(lambda d: len(d) == len(expected))
+    named = re.compile("policy '(.*)'")
+    assert {(d["object"], d["field"], d["found"], named.search(d["remedy"])[1]) for d in found} == expected
+    for kind, name in [("policies", "stray"), ("policies", "lengthy"), ("policies", "harmless"), ("operator-policies", "operator")]:
+        broker.mgmt("DELETE", f"/api/{kind}/acquit/{name}")
     assert broker.until(lambda d: not d) == []
 
 
@@ -257,6 +321,51 @@ def test_a_vhost_that_is_missing_is_made(broker):
 @pytest.mark.parametrize("name", ["publish", "acks", "requeue", "returned", "wait", "large", "pause", "refused", "speed"])
 def test_case(broker, name):
     broker.case(name)
+
+
+def test_frames_that_come_in_pieces(broker):
+    proxy = Proxy(broker.amqp_port, piece=7)
+    for name in ("acks", "returned", "pause"):
+        broker.case(name, url=broker.through(proxy))
+    proxy.close()
+
+
+def certificate(directory, name, host):
+    """A self-signed certificate for `host`; (certificate file, key file)."""
+    files = [os.path.join(directory, f"{name}.{end}") for end in ("pem", "key")]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-out", files[0], "-keyout", files[1]],
+                   check=True, stderr=subprocess.DEVNULL)
+    return files
+
+
+def test_tls(broker, tmp_path):
+    good, good_key = certificate(tmp_path, "good", "localhost")
+    other, other_key = certificate(tmp_path, "other", "elsewhere.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(good, good_key)
+    proxy = Proxy(broker.amqp_port, context)
+    for name in ("publish", "large", "refused"):
+        broker.case(name, url=broker.through(proxy, "localhost", "amqps", f"?cacertfile={good}"))
+
+    def refused(context, host, query):
+        proxy = Proxy(broker.amqp_port, context)
+        code, said = broker.probe("apply", ACQUIT_AMQP_URL=broker.through(proxy, host, "amqps", query))
+        proxy.close()
+        return code == 1 and said.startswith("try again: broker "), said
+    assert refused(context, "localhost", "")[0]                             # a certificate of nobody we know
+    assert refused(context, "localhost", f"?cacertfile={other}")[0]
+    wrong = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    wrong.load_cert_chain(other, other_key)
+    assert refused(wrong, "localhost", f"?cacertfile={other}")[0]           # another host's certificate
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.load_cert_chain(good, good_key)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    assert refused(old, "localhost", f"?cacertfile={good}")[0]
+    code, said = broker.probe("apply", ACQUIT_AMQP_URL=broker.through(proxy, "localhost", "amqps", "?cacertfile=/nowhere"))
+    assert code == 1 and "cannot read the certificate authorities in /nowhere" in said
+    proxy.close()
 
 
 def test_connections_that_an_operator_closes_come_back(broker):

@@ -2,7 +2,7 @@
 
     python3 tests/unit/check_saga_model.py [PATH OF saga_cli] [WALKS PER CONFIGURATION]
 
-saga_cli (tests/unit/saga_cli.c, a program of its own beside the cmocka programs) has to be built first; the default path is
+saga_cli (tests/unit/saga_cli.c) has to be built first (`make build/unit/saga_cli`); the default path is
 build/unit/saga_cli. ACQUIT_SEED chooses other walks. Every set of facts that a walk reaches is translated to slots, outcomes and
 bodies of the ledger, and three things are compared: the public state, the commands that follow with the facts each of them rests
 on, and whether a step that is delivered a command said before would begin anything. Any difference is a failure (exit code 1) and

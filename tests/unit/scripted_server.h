@@ -29,13 +29,15 @@ struct script_reply {
     const char *body;
     const char *header; /* one more, "Name: value"; or NULL */
     enum script_how how;
-    int times; /* how often; 0: for ever */
+    int times;        /* how often; 0: for ever */
+    int64_t delay_ms; /* before it is said */
 };
 
 struct script_connection {
     struct scripted_server *server;
     int fd;
-    struct loop_source *source;
+    struct loop_source *source, *timer;
+    struct script_reply reply;
     char *text;
     size_t size;
 };
@@ -71,7 +73,8 @@ static inline void script_add(struct scripted_server *server, struct script_repl
 static inline void script_hang_up(struct script_connection *connection)
 {
     loop_source_free(connection->source);
-    connection->source = NULL;
+    loop_source_free(connection->timer);
+    connection->source = connection->timer = NULL;
     if (connection->fd >= 0)
         close(connection->fd);
     connection->fd = -1;
@@ -105,27 +108,35 @@ static inline struct script_reply script_find(struct scripted_server *server, co
     abort();
 }
 
+static inline void script_say(void *arg)
+{
+    struct script_connection *connection = arg;
+    const struct script_reply *reply = &connection->reply;
+    if (reply->how == SCRIPT_ANSWER) {
+        const char *body = reply->body ? reply->body : "";
+        char head[512];
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 %d Said\r\nRequest-Id: req_test\r\n%s%sConnection: close\r\nContent-Length: %zu\r\n\r\n",
+                 reply->status, reply->header ? reply->header : "", reply->header ? "\r\n" : "", strlen(body));
+        (void)!send(connection->fd, head, strlen(head), MSG_NOSIGNAL);
+        (void)!send(connection->fd, body, strlen(body), MSG_NOSIGNAL);
+    }
+    script_hang_up(connection);
+}
+
 static inline void script_serve(struct script_connection *connection)
 {
     struct scripted_server *server = connection->server;
     if (server->request_count == SCRIPT_REQUESTS_MAX)
         script_fail("too many requests", connection->text);
     server->requests[server->request_count++] = strdup(connection->text);
-    struct script_reply reply = script_find(server, connection->text);
-    if (reply.how == SCRIPT_HANG) {
+    connection->reply = script_find(server, connection->text);
+    if (connection->reply.how == SCRIPT_HANG || connection->reply.delay_ms)
         loop_io_events(connection->source, 0);
-        return;
-    }
-    if (reply.how == SCRIPT_ANSWER) {
-        const char *body = reply.body ? reply.body : "";
-        char head[512];
-        snprintf(head, sizeof head,
-                 "HTTP/1.1 %d Said\r\nRequest-Id: req_test\r\n%s%sConnection: close\r\nContent-Length: %zu\r\n\r\n",
-                 reply.status, reply.header ? reply.header : "", reply.header ? "\r\n" : "", strlen(body));
-        (void)!send(connection->fd, head, strlen(head), MSG_NOSIGNAL);
-        (void)!send(connection->fd, body, strlen(body), MSG_NOSIGNAL);
-    }
-    script_hang_up(connection);
+    if (connection->reply.delay_ms)
+        connection->timer = loop_timer(server->loop, connection->reply.delay_ms, script_say, connection);
+    else if (connection->reply.how != SCRIPT_HANG)
+        script_say(connection);
 }
 
 static inline bool script_is_whole(const char *text, size_t size)

@@ -122,7 +122,8 @@ static void test_random_stays_below_and_is_even(void **state)
     }
     for (int i = 0; i < 6; i++)
         assert_in_range(counts[i], 9500, 10500); /* more than five standard deviations */
-    /* Two thirds of 2^64: taking a remainder without rejecting would put two thirds of the results into the lower half. */
+    /* Two thirds of 2^64: taking a remainder without rejecting would put two thirds of the results into the lower
+     * half. */
     int low = 0;
     uint64_t below = UINT64_C(12297829382473034411);
     for (int i = 0; i < 10000; i++)

@@ -1,4 +1,5 @@
-/* test_config.c - config: what a file may say, what is refused and how it is said, where secrets come from; run from the project's root */
+/* test_config.c - config: what a file may say, what is refused and how it is said, where secrets come from; run from
+ * the project's root */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,12 +39,16 @@ static int set_up(void **state)
     return mkdtemp(folder) ? 0 : -1;
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
 static int tear_down(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
+    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static const char *path_of(const char *name)
@@ -486,7 +492,15 @@ static void test_lists_are_bounded(void **state)
     refused(with(lines), "publishers has 257 elements, at most 256 are allowed");
 }
 
-/* The sample and the table tell the same: every setting stands in the file, active or as an example, and has the default that it shows. */
+/* Does the text stand before `end`? */
+static bool stands_in(const char *begin, const char *end, const char *text)
+{
+    const char *found = strstr(begin, text);
+    return found && found < end;
+}
+
+/* The sample and the table tell the same: every setting stands in the file, active or as an example, and has the
+ * default that it shows. */
 static bool sample_names(const char *sample, const struct setting *setting)
 {
     const char *key = strchr(setting->name, '.') + 1;
@@ -501,17 +515,23 @@ static bool sample_names(const char *sample, const struct setting *setting)
     else
         snprintf(line, sizeof line, "\n    %s = %s;", key, setting->fallback);
     const char *found = strstr(begin, line), *sentence = strstr(begin, setting->sentence);
-    if (!sentence) { /* a longer one may follow the same first words */
-        char first[64];
-        snprintf(first, sizeof first, "# %.40s", setting->sentence);
-        sentence = strstr(begin, first);
-    }
     char range[64];
     snprintf(range, sizeof range, "%lld to %lld", (long long)setting->least, (long long)setting->most);
-    bool ranged = setting->type != CONFIG_INT || (sentence && strstr(sentence, range) && strstr(sentence, range) < end);
-    bool united = !*setting->unit || (sentence && strstr(sentence, setting->unit));
-    bool variable = !setting->environment || (sentence && strstr(sentence, setting->environment));
-    return found && found < end && sentence && sentence < found && ranged && united && variable;
+    if (!found || found > end || !sentence || sentence > found)
+        return false;
+    return (setting->type != CONFIG_INT || stands_in(sentence, found, range)) &&
+           stands_in(sentence, found, setting->unit) &&
+           (!setting->environment || stands_in(sentence, found, setting->environment));
+}
+
+/* Makes one line of a comment of several, in place: "# a\n    # b" becomes "# a b". */
+static void join_comments(char *text)
+{
+    static const char between[] = "\n    # ";
+    for (char *at = text; (at = strstr(at, between));) {
+        *at++ = ' ';
+        memmove(at, at + sizeof between - 2, strlen(at + sizeof between - 2) + 1);
+    }
 }
 
 static void test_sample_has_every_setting(void **state)
@@ -522,6 +542,7 @@ static void test_sample_has_every_setting(void **state)
     static char sample[65536];
     sample[fread(sample, 1, sizeof sample - 1, file)] = '\0';
     fclose(file);
+    join_comments(sample);
     for (size_t i = 0; i < config_setting_count(); i++)
         if (!sample_names(sample, config_setting(i)))
             fail_msg(SAMPLE

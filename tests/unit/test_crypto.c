@@ -153,14 +153,7 @@ static void test_hex(void **state)
     assert_string_equal(text, "007fabff");
     assert_int_equal(hex_decode("007FabFF", bytes, 4), 0);
     assert_memory_equal(bytes, "\x00\x7f\xab\xff", 4);
-    static const char *const wrong[] = {"",
-                                        "007fabf",
-                                        "007fabff0",
-                                        "007fabfg",
-                                        "007fab f",
-                                        "0x7fabff",
-                                        "007fab\xff"
-                                        "f"};
+    static const char *const wrong[] = {"", "007fabf", "007fabff0", "007fabfg", "007fab f", "0x7fabff", "007fab\xe9-"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(hex_decode(wrong[i], bytes, 4), -1);
     assert_memory_equal(bytes, "\x00\x7f\xab\xff", 4); /* untouched by failures */

@@ -1,7 +1,7 @@
 /* test_http.c - common/http against a real server: what surely was not sent, what is unknown, what is an answer (L6)
  *
- * The server is a thread here: it reads requests and misbehaves as their path says. It counts what it reads, because that is the truth the
- * outcome is measured by.
+ * The server is a thread here: it reads requests and misbehaves as their path says. It counts what it reads, because
+ * that is the truth the outcome is measured by.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,7 +94,8 @@ static bool answer(int fd, const char *path, int nth)
     else if (strcmp(path, "/silent") == 0)
         (void)!recv(fd, (char[1]){0}, 1, 0); /* until the client gives up */
     else if (strcmp(path, "/unavailable") == 0)
-        say(fd, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nX-Request-Id: x y\r\nContent-Length: 0\r\n\r\n");
+        say(fd, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nIdempotent-Replayed: true\r\nX-Request-Id: x "
+                "y\r\nContent-Length: 0\r\n\r\n");
     else if (strcmp(path, "/date") == 0)
         say(fd, "HTTP/1.1 429 Slow\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n");
     else if (strcmp(path, "/tomorrow") == 0)
@@ -204,6 +205,7 @@ struct result {
     size_t body_size;
     char body[32], error[256], request_id[64];
     int64_t elapsed_ms, retry_after_s;
+    bool replayed;
 };
 
 static void on_done(void *arg, const struct http_answer *answer)
@@ -218,6 +220,7 @@ static void on_done(void *arg, const struct http_answer *answer)
     snprintf(result->request_id, sizeof result->request_id, "%s", answer->request_id);
     result->elapsed_ms = answer->elapsed_ms;
     result->retry_after_s = answer->retry_after_s;
+    result->replayed = answer->replayed;
     assert_int_equal(answer->body[answer->body_size], '\0');
 }
 
@@ -262,6 +265,7 @@ static void test_answered(void **state)
     assert_string_equal(result.request_id, "req_1");
     assert_string_equal(result.error, "");
     assert_int_equal(result.retry_after_s, -1);
+    assert_false(result.replayed);
     assert_in_range(result.elapsed_ms, 0, LONG_MS);
 }
 
@@ -315,6 +319,7 @@ static void test_every_status_is_an_answer(void **state)
     assert_int_equal(result.outcome, HTTP_ANSWERED);
     assert_int_equal(result.status, 503);
     assert_int_equal(result.retry_after_s, 7);
+    assert_true(result.replayed);
     assert_string_equal(result.request_id, "xy"); /* nothing but printable bytes */
     assert_int_equal(ask(*state, "POST", url("/date"), LONG_MS).retry_after_s, 0);
     assert_int_equal(ask(*state, "POST", url("/tomorrow"), LONG_MS).retry_after_s, 86400);
@@ -426,7 +431,8 @@ static void test_connection_is_kept(void **state)
     assert_int_equal(server.connections, 1);
 }
 
-/* The server takes the second request on a kept connection and closes: whether it acted nobody knows. libcurl by itself would send it again. */
+/* The server takes the second request on a kept connection and closes: whether it acted nobody knows. libcurl by itself
+ * would send it again. */
 static void test_post_is_sent_once(void **state)
 {
     assert_int_equal(ask(*state, "POST", url("/second-time-close"), LONG_MS).outcome, HTTP_ANSWERED);
@@ -465,7 +471,7 @@ static void test_slow_call_holds_up_nobody(void **state)
 static void test_cancel(void **state)
 {
     struct client *client = *state;
-    struct result sent = {0}, unsent = {0}, other = {0};
+    struct result sent = {0}, unsent = {0};
     struct http_request request = {.method = "POST", .url = url("/silent"), .timeout_ms = SHORT_MS};
     struct http_call *call = http_start(client->http, &request, on_done, &sent, NULL);
     int64_t end = clock_monotonic_ms() + PATIENCE_MS;
@@ -474,7 +480,7 @@ static void test_cancel(void **state)
     http_cancel(call);
     call = http_start(client->http, &request, on_done, &unsent, NULL);
     http_cancel(call);
-    other = ask(client, "POST", url("/silent"), SHORT_MS);
+    struct result other = ask(client, "POST", url("/silent"), SHORT_MS);
     assert_int_equal(other.calls, 1);
     assert_int_equal(sent.calls + unsent.calls, 0);
     assert_int_equal(server.requests, 2);

@@ -1,4 +1,5 @@
-/* test_ids.c - common/ids against the vectors that Python and JavaScript reproduce (docs/ids.md); run from the project's root */
+/* test_ids.c - common/ids against the vectors that Python and JavaScript reproduce (docs/ids.md); run from the
+ * project's root */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

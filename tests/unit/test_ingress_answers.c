@@ -54,6 +54,20 @@ static void test_failure(void **state)
     answer_clear(&answer);
 }
 
+static void test_fields_are_refused_together(void **state)
+{
+    (void)state;
+    struct answer answer = {0};
+    answer_invalid(&answer, "limit", "must be at most %d", 200);
+    answer_invalid(&answer, "state", "is none");
+    assert_int_equal(answer.status, 400);
+    assert_string_equal(json_text(answer.json, "message", ""), "limit: must be at most 200");
+    assert_json(
+        json_object_get(answer.json, "details"),
+        "[{\"field\":\"limit\",\"message\":\"must be at most 200\"},{\"field\":\"state\",\"message\":\"is none\"}]");
+    answer_clear(&answer);
+}
+
 static void test_failure_that_passes(void **state)
 {
     (void)state;
@@ -233,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_success),
         cmocka_unit_test(test_failure),
+        cmocka_unit_test(test_fields_are_refused_together),
         cmocka_unit_test(test_failure_that_passes),
         cmocka_unit_test(test_failure_with_bytes_that_are_no_text),
         cmocka_unit_test(test_every_failure_has_its_code),

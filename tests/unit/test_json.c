@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,12 +113,11 @@ static void test_error_names_the_place_only(void **state)
 /* `deep` arrays around `inner`. */
 static json_t *nested(int deep, const char *inner, struct err *err)
 {
-    char text[256] = "";
-    for (int i = 0; i < deep; i++)
-        strcat(text, "[");
-    strcat(text, inner);
-    for (int i = 0; i < deep; i++)
-        strcat(text, "]");
+    char text[256];
+    memset(text, '[', (size_t)deep);
+    int length = snprintf(text + deep, sizeof text - (size_t)deep, "%s", inner);
+    memset(text + deep + length, ']', (size_t)deep);
+    text[2 * deep + length] = '\0';
     return decode(text, err);
 }
 

@@ -25,7 +25,7 @@ static char *captured(void (*fn)(void), bool journal)
 {
     static char text[CAPTURE_MAX];
     FILE *file = tmpfile();
-    struct stat st;
+    struct stat st = {0};
     char stream[64];
     int saved = dup(STDERR_FILENO);
     assert_true(saved >= 0 && file && dup2(fileno(file), STDERR_FILENO) >= 0 && fstat(fileno(file), &st) == 0);

@@ -284,7 +284,9 @@ static int supervisor(const char *interval_us)
 
 static void forget_supervisor(int fd)
 {
-    unlink(getenv("NOTIFY_SOCKET"));
+    const char *path = getenv("NOTIFY_SOCKET");
+    if (path)
+        unlink(path);
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
     unsetenv("WATCHDOG_PID");

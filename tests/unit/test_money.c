@@ -79,10 +79,10 @@ static void test_every_code_is_found(void **state)
 {
     (void)state;
     int found = 0, by_exponent[5] = {0};
-    for (char a = 'A'; a <= 'Z'; a++)
-        for (char b = 'A'; b <= 'Z'; b++)
-            for (char c = 'A'; c <= 'Z'; c++) {
-                const struct currency *currency = currency_find((char[]){a, b, c, '\0'});
+    for (int a = 'A'; a <= 'Z'; a++)
+        for (int b = 'A'; b <= 'Z'; b++)
+            for (int c = 'A'; c <= 'Z'; c++) {
+                const struct currency *currency = currency_find((char[]){(char)a, (char)b, (char)c, '\0'});
                 if (!currency)
                     continue;
                 found++;

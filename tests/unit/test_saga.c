@@ -435,9 +435,9 @@ static void test_channels(void **state)
 
 static void append(char **text, const char *more)
 {
-    size_t size = strlen(*text) + strlen(more) + 1;
-    *text = mem_grow(*text, size, 1);
-    strcat(*text, more); /* sized above */
+    size_t size = strlen(*text), more_size = strlen(more) + 1;
+    *text = mem_grow(*text, size + more_size, 1);
+    memcpy(*text + size, more, more_size);
 }
 
 /* L12: more follow-ups than fit. The newest refunds have to be among them: their deliveries are the ones that look. */

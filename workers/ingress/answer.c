@@ -71,6 +71,18 @@ void answer_detail(struct answer *answer, const char *field, const char *fmt, ..
         json_array_append_new(json_object_get(answer->json, "details"), detail);
 }
 
+void answer_invalid(struct answer *answer, const char *field, const char *fmt, ...)
+{
+    char message[ERR_TEXT_MAX];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(message, sizeof message, fmt, args);
+    va_end(args);
+    if (!answer->status)
+        *answer = answer_failure(FAILURE_VALIDATION, "%s: %s", field, message);
+    answer_detail(answer, field, "%s", message);
+}
+
 void answer_header(struct answer *answer, const char *name, const char *fmt, ...)
 {
     if (answer->header_count == ANSWER_HEADERS_MAX)

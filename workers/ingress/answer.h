@@ -75,6 +75,8 @@ struct answer answer_json(int status, json_t *json);
 /* Text is taken over (free()). */
 struct answer answer_text(int status, const char *content_type, char *text);
 
+/* Refuses one field; the first call makes the answer (400), which had status 0 before, the others add to its details. */
+void answer_invalid(struct answer *answer, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Adds {"field","message"} to a failure's details. `field` NULL: the request as a whole. */
 void answer_detail(struct answer *answer, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Adds a header; a value that does not fit, or one beyond ANSWER_HEADERS_MAX, is our bug and panics. */

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "ledger/read.h"
-#include "workers/ingress/submit.h"
+#include "workers/ingress/waiting.h"
 #include "workers/program.h"
 
 enum {
@@ -62,7 +62,7 @@ void health_detailed(struct ingress *ingress, struct request *request)
         ACQUIT_VERSION, "uptimeSeconds", (json_int_t)((clock_monotonic_ms() - ingress->started_ms) / 1000), "draining",
         (int)ingress->draining, "database", database, "broker", "status", broker_up ? "ok" : "down", "unconfirmed",
         (json_int_t)publisher_waiting(ingress->publisher), "requests", "open",
-        (json_int_t)server_requests(ingress->server), "waiting", (json_int_t)submissions_waiting(ingress->submissions));
+        (json_int_t)server_requests(ingress->server), "waiting", (json_int_t)waiting_count(ingress->waiting));
     request_answer(request, answer_json(ok ? 200 : 503, data));
 }
 

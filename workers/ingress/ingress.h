@@ -1,7 +1,7 @@
 /* ingress.h - what the parts of acquit-ingress share
  *
  * A request comes in through handlers.c, which checks route, key and content type, and calls the endpoint's function in payments.c, refunds.c,
- * health.c or openapi.c. Those that ask for something hand a submission to submit.c, which publishes it and may wait for its end.
+ * health.c or openapi.c. Those that ask for something make a submission; submit.c publishes it, waiting.c may wait for its end.
  * No business rule stands here: what a command does is decided by the workers, and what became of it is read from the ledger.
  */
 #ifndef ACQUIT_WORKERS_INGRESS_INGRESS_H
@@ -27,7 +27,8 @@ struct ingress {
     struct server *server;
     struct auth *auth;
     struct recent *recent;
-    struct submissions *submissions;
+    struct submitter *submitter;
+    struct waiting *waiting;
     json_t *gateways; /* the last answer of /health/gateways, kept for a moment; may be NULL */
     int64_t gateways_at_ms;
     json_t *openapi;    /* made at its first request; may be NULL */

@@ -15,6 +15,7 @@
 #include "workers/exposition.h"
 #include "workers/ingress/ingress.h"
 #include "workers/ingress/submit.h"
+#include "workers/ingress/waiting.h"
 #include "workers/program.h"
 
 enum {
@@ -65,7 +66,7 @@ static void on_drain(void *arg)
     }
     if (now_ms >= process->drain_until_ms && !process->hurried) {
         process->hurried = true;
-        submissions_hurry(ingress->submissions);
+        waiting_hurry(ingress->waiting);
     }
     loop_timer_set(process->drain_timer, LOOK_MS);
 }
@@ -90,7 +91,7 @@ static void refresh_gauges(void *arg)
     const struct process *process = arg;
     const struct ingress *ingress = &process->ingress;
     metric_set("acquit_ingress_requests_open", NULL, (int64_t)server_requests(ingress->server));
-    metric_set("acquit_ingress_requests_waiting", NULL, (int64_t)submissions_waiting(ingress->submissions));
+    metric_set("acquit_ingress_requests_waiting", NULL, (int64_t)waiting_count(ingress->waiting));
     metric_set("acquit_ingress_unconfirmed", NULL, (int64_t)publisher_waiting(ingress->publisher));
     metric_set("acquit_ingress_broker_up", NULL, publisher_ready(ingress->publisher));
 }
@@ -167,7 +168,8 @@ static int open_all(struct process *process, struct err *err)
     if (!ingress->loop || open_ledger(ingress, err) < 0 || open_publisher(ingress, err) < 0)
         return -1;
     ingress->recent = recent_new();
-    ingress->submissions = submissions_new(ingress);
+    ingress->submitter = submitter_new(ingress);
+    ingress->waiting = waiting_new(ingress);
     await_broker(ingress);
     return open_server(ingress, err) < 0 || open_metrics(process, err) < 0 ? -1 : 0;
 }
@@ -180,7 +182,8 @@ static void close_all(struct process *process)
         publisher_free(ingress->publisher);
     exposition_free(process->exposition);
     server_free(ingress->server);
-    submissions_free(ingress->submissions);
+    submitter_free(ingress->submitter);
+    waiting_free(ingress->waiting);
     recent_free(ingress->recent);
     store_free(ingress->store);
     db_free(ingress->db);

@@ -8,7 +8,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "workers/ingress/params.h"
-#include "workers/ingress/submit.h"
+#include "workers/ingress/ingress.h"
 #include "workers/program.h"
 
 /* A parameter of some endpoints. `schema` is JSON. */

@@ -91,7 +91,7 @@ static void refund_own(struct ingress *ingress, struct request *request, const s
     if (!submission)
         return;
     submission->payment_id = own->accepted ? own->accepted->payment_id : own->payment.id;
-    submit(submission);
+    submit(ingress->submitter, submission);
 }
 
 void refund_create(struct ingress *ingress, struct request *request)

@@ -105,7 +105,7 @@ static void print_follow_ups(const struct next *next)
 static void print_head(const struct payment *payment)
 {
     char id[UUID_TEXT_SIZE], public[PUBLIC_ID_SIZE], amount[MONEY_TEXT_MAX], at[CLOCK_TEXT_SIZE];
-    const json_t *received = payment->received->body;
+    const json_t *received = payment->received ? payment->received->body : NULL;
     uuid_format(payment->id, id);
     public_id_format(payment->id, public);
     printf("%s  (%s)\n", public, id);
@@ -206,7 +206,7 @@ int cmd_payment_show(struct op *op, struct err *err)
     if (facts.count)
         qsort(facts.items, facts.count, sizeof *facts.items, by_seq);
     if (transfers && saga_fold(&facts, &payment, err) == 0)
-        code = payment.received ? 0 : err_set(err, ERR_NOT_FOUND, "there is no payment %s", op->args.positional[0]);
+        code = facts.count ? 0 : err_set(err, ERR_NOT_FOUND, "there is no payment %s", op->args.positional[0]);
     else if (transfers && !op->json)
         print_timeline(&facts); /* facts that contradict each other are shown, and then why they do */
     if (code == 0)

@@ -62,8 +62,8 @@ static void print_differences(const json_t *differences)
 
 int cmd_topology_check(struct op *op, struct err *err)
 {
-    const char *url;
-    char *vhost;
+    const char *url = NULL;
+    char *vhost = NULL;
     if (management(op, &url, &vhost, err) < 0)
         return -1;
     json_t *differences = topology_check(url, vhost, err);

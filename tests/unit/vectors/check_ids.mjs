@@ -1,4 +1,5 @@
-// Recomputes ids.json with the JavaScript functions of docs/ids.md, as an app developer would copy them; exits with 1 on any difference.
+// Recomputes ids.json with the JavaScript functions of docs/ids.md, as an app developer would copy them.
+// Exits with 1 on any difference.
 import { readFileSync } from "node:fs";
 
 const page = readFileSync(new URL("../../../docs/ids.md", import.meta.url), "utf8");

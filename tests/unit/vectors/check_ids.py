@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Recomputes ids.json with the Python function of docs/ids.md, as an app developer would copy it; exits with 1 on any difference."""
+"""Recomputes ids.json with the Python function of docs/ids.md, as an app developer would copy it.
+
+Exits with 1 on any difference.
+"""
 import json
 import pathlib
 import re

@@ -1,0 +1,152 @@
+/* events.c - see events.h */
+#include "workers/events.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "queues/topology.h"
+
+/* What a fact is called outside. NULL outcome: any. */
+static const struct {
+    enum slot_kind slot;
+    const char *outcome, *verb;
+} verbs[] = {
+    {SLOT_RECEIVED, NULL, "received"},
+    {SLOT_AUTH_RESULT, "approved", "authorized"},
+    {SLOT_AUTH_RESULT, NULL, "declined"},
+    {SLOT_AUTH_ACTION, NULL, "requires_action"},
+    {SLOT_AUTH_DOUBT, NULL, "in_doubt"},
+    {SLOT_CAPTURE_DOUBT, NULL, "in_doubt"},
+    {SLOT_REFUND_DOUBT, NULL, "in_doubt"},
+    {SLOT_CAPTURE, "captured", "captured"},
+    {SLOT_CAPTURE, "refused", "capture_refused"},
+    {SLOT_VOID, NULL, "voided"},
+    {SLOT_REFUND, "accepted", "refund_accepted"},
+    {SLOT_REFUND, "refused", "refund_refused"},
+    {SLOT_REFUND_RESULT, "refunded", "refunded"},
+    {SLOT_REFUND_RESULT, NULL, "refund_failed"},
+};
+
+/* Facts after which a payment may have ended. */
+static bool may_end(enum slot_kind kind)
+{
+    static const enum slot_kind kinds[] = {SLOT_DECISION,       SLOT_AUTH_RESULT,  SLOT_AUTH,
+                                           SLOT_VOID,           SLOT_CAPTURE,      SLOT_POP_REVOKED,
+                                           SLOT_TOKEN_RELEASED, SLOT_TOKEN_ACTIVE, SLOT_REFUND_RESULT};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i] == kind)
+            return true;
+    return false;
+}
+
+static const char *verb_of(const struct fact *fact)
+{
+    enum slot_kind kind = slot_parse(fact->slot).kind;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (verbs[i].slot == kind && (!verbs[i].outcome || strcmp(verbs[i].outcome, fact->outcome) == 0))
+            return verbs[i].verb;
+    return NULL;
+}
+
+/* The end's name does not move with later refunds. */
+static const char *end_verb(const struct payment *payment)
+{
+    if (!payment->ended)
+        return NULL;
+    if (payment->state == SAGA_COMPLETED)
+        return "completed";
+    return payment->public == PUBLIC_CANCELLED ? "cancelled" : "failed";
+}
+
+static bool caused(const struct fact *fact, const struct uuid *command)
+{
+    return !command || uuid_equal(fact->cause, *command);
+}
+
+/* Did the end need this fact? Refunds of a completed payment came later. */
+static bool belongs_to_end(const struct payment *payment, const struct fact *fact)
+{
+    enum slot_kind kind = slot_parse(fact->slot).kind;
+    return may_end(kind) && !(payment->state == SAGA_COMPLETED && kind == SLOT_REFUND_RESULT);
+}
+
+/* The end follows from the last fact that it needed. Whoever caused any of them says it: the last of them committed sees it (L4). */
+static void say_end(const struct payment *payment, const struct facts *facts, const struct uuid *command,
+                    void (*each)(void *arg, const struct event *event), void *arg)
+{
+    const struct fact *last = NULL;
+    bool ours = false;
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        if (!belongs_to_end(payment, fact))
+            continue;
+        ours = ours || caused(fact, command);
+        if (!last || fact->seq > last->seq)
+            last = fact;
+    }
+    const char *verb = end_verb(payment);
+    if (!verb || !last || !ours)
+        return;
+    struct event event = {payment, last, verb, uuid_follow_up(payment->id, "event", verb), 2 * last->seq + 1};
+    each(arg, &event);
+}
+
+void events_of(const struct payment *payment, const struct facts *facts, const struct uuid *command,
+               void (*each)(void *arg, const struct event *event), void *arg)
+{
+    if (!payment->received)
+        return;
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        const char *verb = verb_of(fact);
+        if (!verb || !caused(fact, command))
+            continue;
+        struct event event = {payment, fact, verb, uuid_follow_up(payment->id, "event", fact->slot), 2 * fact->seq};
+        each(arg, &event);
+    }
+    say_end(payment, facts, command, each, arg);
+}
+
+static json_t *event_data(const struct event *event)
+{
+    char public_id[PUBLIC_ID_SIZE], plain[UUID_TEXT_SIZE];
+    const struct payment *payment = event->payment;
+    public_id_format(payment->id, public_id);
+    uuid_format(payment->id, plain);
+    json_t *data = json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "transactionId", public_id, "paymentId", plain,
+                             "publisher", json_text(payment->received->body, "publisher", ""), "amount",
+                             (json_int_t)payment->amount, "currency", payment->currency, "slot", event->fact->slot);
+    int n = slot_parse(event->fact->slot).n;
+    bool refund = strncmp(event->verb, "refund", 6) == 0;
+    if (refund && n >= 1 && n <= payment->refund_count)
+        json_object_set_new(data, "refundAmount", json_integer(payment->refunds[n].amount));
+    if (payment->reason && event->sequence % 2 == 1)
+        json_object_set_new(data, "reason", json_string(payment->reason));
+    return data;
+}
+
+void event_message(const struct event *event, const char *user, struct message *ret)
+{
+    char id[UUID_TEXT_SIZE], public_id[PUBLIC_ID_SIZE], time[CLOCK_TEXT_SIZE], type[64], sequence[32];
+    uuid_format(event->id, id);
+    public_id_format(event->payment->id, public_id);
+    snprintf(type, sizeof type, "payment.%s", event->verb);
+    snprintf(sequence, sizeof sequence, "%020lld", (long long)event->sequence); /* CloudEvents: ordered as text */
+    json_auto_t *body =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "specversion", "1.0", "id", id, "source", "acquit",
+                  "type", type, "subject", public_id, "time", clock_format(event->fact->at_ms, time), "datacontenttype",
+                  "application/json", "sequence", sequence, "data", event_data(event));
+    memset(ret, 0, sizeof *ret);
+    ret->exchange = strdup(EXCHANGE_EVENTS);
+    ret->routing_key = strdup(type);
+    ret->type = strdup(type);
+    ret->content_type = strdup("application/cloudevents+json");
+    ret->message_id = strdup(id);
+    ret->user_id = strdup(user);
+    ret->timestamp = event->fact->at_ms / 1000;
+    ret->body = json_encode(body);
+    ret->body_size = strlen(ret->body);
+}

@@ -1,0 +1,28 @@
+/* events.h - what subscribers hear of a payment, on the exchange acquit.evt
+ *
+ * Events follow from facts as commands do. Each is a CloudEvents 1.0 JSON object with the routing key `payment.<verb>`; its id is derived from (payment, slot), so that
+ * a repeated event can be dropped; its sequence number grows within a payment in the order in which the facts were written. Published at least
+ * once, never before the fact is committed. docs/integration.md lists the verbs.
+ */
+#ifndef ACQUIT_WORKERS_EVENTS_H
+#define ACQUIT_WORKERS_EVENTS_H
+
+#include "ledger/saga.h"
+#include "queues/message.h"
+
+struct event {
+    const struct payment *payment;
+    const struct fact *fact; /* that it follows from */
+    const char *verb;        /* "captured" */
+    struct uuid id;
+    int64_t sequence;
+};
+
+/* Calls `each` for the events that follow from those of the payment's facts whose cause is `*command`, or from all facts when it is NULL. */
+void events_of(const struct payment *payment, const struct facts *facts, const struct uuid *command,
+               void (*each)(void *arg, const struct event *event), void *arg);
+
+/* The message that carries the event; clear with message_clear(). */
+void event_message(const struct event *event, const char *user, struct message *ret);
+
+#endif
