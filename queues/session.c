@@ -32,7 +32,8 @@ struct session {
     int attempts; /* since the last connection that was stable */
 };
 
-static void schedule(struct session *session, const struct err *err)
+/* `spent_ms`: how long the attempt that failed has held up the loop. */
+static void schedule(struct session *session, int64_t spent_ms, const struct err *err)
 {
     int64_t most = SESSION_RETRY_FIRST_MS;
     for (int i = 0; i < session->attempts && most < SESSION_RETRY_MOST_MS; i++)
@@ -40,7 +41,7 @@ static void schedule(struct session *session, const struct err *err)
     if (most > SESSION_RETRY_MOST_MS)
         most = SESSION_RETRY_MOST_MS;
     session->attempts++;
-    int64_t delay_ms = (int64_t)clock_random((uint64_t)most + 1);
+    int64_t delay_ms = (int64_t)clock_random((uint64_t)most + 1) + spent_ms;
     log_warn("%s: %s; connecting again in %" PRId64 " ms", session->name, err->text, delay_ms);
     metric_add("acquit_broker_connection_failures_total", NULL, 1);
     loop_timer_set(session->retry, delay_ms);
@@ -62,7 +63,7 @@ void session_lost(struct session *session, const struct err *err)
     drop(session);
     if (clock_monotonic_ms() - session->opened_at_ms >= SESSION_STABLE_MS)
         session->attempts = 0;
-    schedule(session, err);
+    schedule(session, 0, err);
     session->hooks->lost(session->arg);
 }
 
@@ -122,8 +123,9 @@ static void on_retry(void *arg)
 {
     struct session *session = arg;
     struct err err = {0};
+    int64_t started_ms = clock_monotonic_ms();
     if (open_wire(session, &err) != 0) {
-        schedule(session, &err);
+        schedule(session, clock_monotonic_ms() - started_ms, &err);
         return;
     }
     log_info("%s: connected to the broker", session->name);

@@ -2,7 +2,8 @@
  *
  * Connects in the loop's next turn, reads whatever comes, keeps the heartbeat in both directions, and after a loss connects again with full jitter
  * between 0 and SESSION_RETRY_FIRST_MS doubled up to SESSION_RETRY_MOST_MS. Connecting holds up the loop for at most connect_timeout_ms (which should
- * stay below LOOP_TURN_MAX_MS and the heartbeat), plus what the resolver takes for a host name.
+ * stay below LOOP_TURN_MAX_MS and the heartbeat), plus what the resolver takes for a host name. A broker that is away answers at once; one that
+ * is frozen does not, so an attempt that took long is repeated only after as much time again: at least half of it is the loop's.
  */
 #ifndef ACQUIT_QUEUES_SESSION_H
 #define ACQUIT_QUEUES_SESSION_H
