@@ -181,8 +181,8 @@ install: all                                        ## into DESTDIR, PREFIX (/us
 	    sed 's|@BINDIR@|$(BINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' $$file > $(DESTDIR)$(UNITDIR)/$${file##*/} || exit 1; \
 	done
 	[ -e $(DESTDIR)$(SYSCONFDIR)/acquit/acquit.conf ] || [ ! -e config/acquit.conf ] || \
-	    install -D -m 640 config/acquit.conf $(DESTDIR)$(SYSCONFDIR)/acquit/acquit.conf
-	for file in $(wildcard README.md CHANGELOG.md LICENSE docs/*.md docs/*/*.md); do \
+	    install -D -m 644 config/acquit.conf $(DESTDIR)$(SYSCONFDIR)/acquit/acquit.conf
+	for file in $(wildcard README.md CHANGELOG.md LICENSE docs/*.md docs/*/*); do \
 	    $(INSTALL) $$file $(DESTDIR)$(DOCDIR)/$${file#docs/} || exit 1; \
 	done
 

@@ -33,6 +33,27 @@ size_t mask_card_numbers(char *bytes, size_t size)
     return pan_mask(bytes, size);
 }
 
+static void mask_text(json_t *text)
+{
+    char *copy = mem_text(json_string_value(text));
+    if (pan_mask(copy, strlen(copy)) > 0)
+        json_string_set(text, copy);
+    free(copy);
+}
+
+void mask_card_numbers_json(json_t *value)
+{
+    const char *key;
+    json_t *member;
+    size_t i;
+    if (json_is_string(value))
+        mask_text(value);
+    json_object_foreach(value, key, member)
+        mask_card_numbers_json(member);
+    json_array_foreach(value, i, member)
+        mask_card_numbers_json(member);
+}
+
 /* "Card-Number" and "card_number" are the same name: letters and digits in lower case. */
 static void plain_name(const char *name, char *ret, size_t size)
 {

@@ -24,6 +24,7 @@ enum { MESSAGE_ID_MAX = 128, PUBLISHER_MAX = 63 };
 #define HEADER_DEAD_LETTER "x-acquit-dead-letter"     /* dead letters published by us: its id */
 #define HEADER_REPLAY "x-acquit-replay-of"            /* the dead letter it was replayed from */
 #define HEADER_PROPERTIES "x-acquit-properties"       /* dead letters: all properties that it had there */
+#define HEADER_BODY_SHA256 "x-acquit-body-sha256" /* dead letters: of the body before card numbers were masked in it */
 #define HEADER_REPLAY_NUMBER "x-acquit-replay-number" /* the n-th replay of that dead letter */
 #define HEADER_QUEUE "x-acquit-queue"                 /* dead letters: the queue it died in */
 #define HEADER_ROUTING_KEY "x-acquit-routing-key" /* dead letters: the routing key it had there, which names its type */
@@ -61,6 +62,8 @@ void command_message(const char *type, struct uuid id, struct uuid payment_id, c
 
 /* Masks card numbers (13-19 digits with usual separators, Luhn, known prefixes) in place in raw bytes; returns how many (L11). */
 size_t mask_card_numbers(char *bytes, size_t size);
+/* The same in every text within a JSON value, names of members left alone. */
+void mask_card_numbers_json(json_t *value);
 /* True when a JSON value carries something that looks like a card number, or a member named like a card number or CVV. *ret_field names it. */
 bool carries_card_number(const json_t *value, char *ret_field, size_t ret_size);
 

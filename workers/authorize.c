@@ -32,7 +32,7 @@ static json_t *routes(const struct job *job, const struct publisher_config *publ
     if (json_array_size(wish) > 0)
         return json_incref(wish);
     json_t *list = json_array();
-    for (size_t i = 0; publisher && i < CONFIG_PREFERENCES_MAX && publisher->gateways[i]; i++)
+    for (size_t i = 0; i < CONFIG_PREFERENCES_MAX && publisher->gateways[i]; i++)
         json_array_append_new(list, json_string(publisher->gateways[i]));
     if (json_array_size(list) == 0 && job->around->provider_count > 0)
         json_array_append_new(list, json_string(provider_name(job->around->providers[0])));
@@ -61,7 +61,7 @@ static void keep_personal(struct job *job, json_t *received)
 static json_t *channels(const struct publisher_config *publisher)
 {
     json_t *list = json_array();
-    if (publisher && publisher->webhook_url && *publisher->webhook_url)
+    if (*publisher->webhook_url)
         json_array_append_new(list, json_string("webhook"));
     return list;
 }
@@ -71,20 +71,19 @@ static json_t *received_body(const struct job *job, const struct publisher_confi
     static const char *const copied[] = {"amount",    "currency", "paymentToken", "customerId", "description",
                                          "reference", "metadata", "tokens",       NULL};
     const json_t *wish = job->command.body;
-    int64_t expires = publisher ? publisher->expires_in_ms : config_int(job->around->config, "payment.expires_in_ms");
     json_t *body = json_object();
     copy_members(body, wish, copied);
-    json_object_set_new(body, "flow", json_string(json_text(wish, "flow", publisher ? publisher->flow : "plain")));
+    json_object_set_new(body, "flow", json_string(json_text(wish, "flow", publisher->flow)));
     json_object_set_new(body, "paymentMethod",
-                        json_string(json_text(wish, "paymentMethod", publisher ? publisher->payment_method : "card")));
+                        json_string(json_text(wish, "paymentMethod", publisher->payment_method)));
     json_object_set_new(
         body, "merchant",
-        json_string(json_text(wish, "merchant", publisher ? publisher->merchant : job->command.publisher)));
+        json_string(json_text(wish, "merchant", publisher->merchant)));
     json_object_set_new(body, "publisher", json_string(job->command.publisher));
     json_object_set_new(body, "messageId", json_string(job->command.message_id));
     json_object_set_new(body, "sha256", json_string(job->command.sha256));
-    json_object_set_new(body, "commissionPpm", json_integer(publisher ? publisher->commission_ppm : 0));
-    json_object_set_new(body, "expiresAt", json_integer(clock_wall_ms() + json_int(wish, "expiresInMs", expires)));
+    json_object_set_new(body, "commissionPpm", json_integer(publisher->commission_ppm));
+    json_object_set_new(body, "expiresAt", json_integer(clock_wall_ms() + json_int(wish, "expiresInMs", publisher->expires_in_ms)));
     json_object_set_new(body, "routes", routes(job, publisher));
     json_object_set_new(body, "channels", channels(publisher));
     return body;
@@ -96,7 +95,7 @@ static json_t *refusal(const struct job *job, const struct publisher_config *pub
     const json_t *list = json_object_get(received, "routes");
     int64_t amount = json_int(received, "amount", 0);
     char text[160];
-    if (publisher && amount > publisher->amount_max) {
+    if (amount > publisher->amount_max) {
         snprintf(text, sizeof text, "amount is above the publisher's limit of %lld", (long long)publisher->amount_max);
         return abort_body("REFUSED_BY_RULE", "amount_limit", text);
     }
@@ -134,6 +133,8 @@ static void add_authorization(struct job *job, int n, const char *provider, cons
 static enum verdict accept_payment(struct job *job)
 {
     const struct publisher_config *publisher = config_publisher_find(job->around->config, job->command.publisher);
+    if (!publisher)
+        return job_dead(job, DEATH_INVALID, "user_id: the publisher %s is not in the configuration", job->command.publisher);
     json_t *body = received_body(job, publisher);
     json_t *refused = refusal(job, publisher, body);
     keep_personal(job, body);
@@ -313,11 +314,13 @@ static enum verdict challenge(struct job *job, int n)
         job->cancelling = true;
         return start_provider_call(job, PROVIDER_VOID, slot, n, job->payment.amount, false);
     }
-    if (!job->payment.authorizations[n].action)
-        job_fact_f(job, NULL, "required", answer_body(job, authorization_provider(&job->payment, n)), "auth:%d:action",
-                   n);
-    if (job->ask)
-        doubt_authorization(job, n); /* the next question */
+    if (!job->payment.authorizations[n].action) {
+        json_t *body = answer_body(job, authorization_provider(&job->payment, n));
+        json_object_update_missing(body, job->answer.action); /* type and url, for the customer */
+        job_fact_f(job, NULL, "required", body, "auth:%d:action", n);
+    }
+    if (slot_parse(job->command.slot).kind == SLOT_AUTH_DOUBT)
+        doubt_authorization(job, n); /* until the customer has answered: the next question */
     return VERDICT_DONE;
 }
 
@@ -333,7 +336,9 @@ static enum verdict settle_after_result(struct job *job, int n)
 static enum verdict settle_cancelling(struct job *job, int n)
 {
     job->cancelling = false;
-    if (job->answer.outcome == PROVIDER_DONE || job->answer.outcome == PROVIDER_EXPIRED)
+    bool cancelled = job->answer.outcome == PROVIDER_DONE || job->answer.outcome == PROVIDER_EXPIRED;
+    job->answer.outcome = cancelled ? PROVIDER_EXPIRED : PROVIDER_UNKNOWN; /* of the authorization, from here on */
+    if (cancelled)
         return add_negative(job, n, "cancelled");
     doubt_authorization(job, n);
     return VERDICT_DONE;

@@ -104,6 +104,7 @@ static void read_command(struct job *job, struct dead *dead)
     copy_text(dead->type, sizeof dead->type, job->command.type ? job->command.type->name : "");
     copy_text(dead->publisher, sizeof dead->publisher, job->command.publisher);
     copy_text(dead->message_id, sizeof dead->message_id, job->delivery->message.message_id);
+    mask_card_numbers(dead->message_id, strlen(dead->message_id));
     dead->attempts = job->command.attempt;
     dead->command_id = readable ? job->command.id : (struct uuid){0};
     if (!readable && dead->death != DEATH_UNROUTABLE)
@@ -120,9 +121,11 @@ static struct uuid dead_letter_id(const struct job *job, const struct dead *dead
         return id;
     const json_t *entry = json_array_get(json_object_get(job->delivery->message.headers, "x-death"), 0);
     char which[160];
-    snprintf(which, sizeof which, "%.60s %lld %.64s", dead->queue, (long long)json_int(entry, "count", 0),
-             dead->body_sha256);
-    return uuid_command("dead-letter", which, dead->message_id[0] ? dead->message_id : "-");
+    snprintf(which, sizeof which, "%.60s %lld %lld %.64s", dead->queue, (long long)json_int(entry, "count", 0),
+             (long long)json_int(entry, "time", job->delivery->message.timestamp), dead->body_sha256);
+    char digest[SHA256_HEX_SIZE]; /* hashed: anything may stand in a message id */
+    sha256_hex(dead->message_id, strlen(dead->message_id), digest);
+    return uuid_command("dead-letter", which, digest);
 }
 
 static struct dead *keep_body(const struct job *job)
@@ -135,6 +138,9 @@ static struct dead *keep_body(const struct job *job)
     dead->body_size = message->body_size;
     memcpy(dead->body, message->body ? message->body : "", message->body_size);
     sha256_hex(dead->body, dead->body_size, dead->body_sha256);
+    const char *original = published_by_us(job) ? json_text(message->headers, HEADER_BODY_SHA256, NULL) : NULL;
+    if (original)
+        copy_text(dead->body_sha256, sizeof dead->body_sha256, original);
     mask_card_numbers(dead->body, dead->body_size); /* L11 wins over L9; the hash of the original is kept */
     return dead;
 }
@@ -215,6 +221,7 @@ static void add_archive(struct job *job, const struct dead *dead)
     row->publisher = dead->publisher;
     row->message_id = dead->message_id;
     row->properties = original ? json_deep_copy(original) : message_properties(&job->delivery->message);
+    mask_card_numbers_json(row->properties);
     row->history = job->command.history ? json_incref(job->command.history) : json_array();
     row->body = dead->body;
     row->body_size = dead->body_size;

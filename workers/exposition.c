@@ -1,6 +1,7 @@
 /* exposition.c - GET /metrics on a port of its own, for every program
  *
- * libmicrohttpd without threads: its epoll descriptor is one source of our loop, its next deadline one timer. Every request is answered at once.
+ * libmicrohttpd without threads: its epoll descriptor is one source of our loop, its next deadline one timer. Every
+ * request is answered at once.
  */
 #include "workers/exposition.h"
 

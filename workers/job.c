@@ -414,28 +414,46 @@ void job_publish_retry(struct job *job, int64_t delay_ms)
     message_clear(&message);
 }
 
-/* The same death of the same message has the same id, however often it is delivered; after a replay it is another death. */
-static struct uuid dead_letter_id(const struct job *job)
+/* The same death of the same message has the same id, however often it is delivered; after a replay, or of other bytes, it is another death. */
+static struct uuid dead_letter_id(const struct job *job, const char *body_sha256)
 {
-    char which[128];
-    const json_t *headers = job->delivery->message.headers;
-    snprintf(which, sizeof which, "%.36s:%d %d %s", json_text(headers, HEADER_REPLAY, ""),
-             (int)json_int(headers, HEADER_REPLAY_NUMBER, 0), job->command.attempt, job->delivery->queue);
-    struct uuid id = job->command.id;
-    if (uuid_is_nil(id)) {
-        char digest[65];
-        sha256_hex(job->delivery->message.body, job->delivery->message.body_size, digest);
-        id = uuid_command("unreadable", job->delivery->message.message_id ? "with id" : "without id", digest);
-    }
-    return uuid_follow_up(id, "dead-letter", which);
+    char which[256];
+    const struct message *message = &job->delivery->message;
+    const char *replay = json_text(message->headers, HEADER_REPLAY, "");
+    int number = (int)json_int(message->headers, HEADER_REPLAY_NUMBER, 0);
+    snprintf(which, sizeof which, "%.36s:%d %d %.64s %.64s %lld", replay, number, job->command.attempt, job->delivery->queue, body_sha256,
+             (long long)message->timestamp);
+    if (!uuid_is_nil(job->command.id))
+        return uuid_follow_up(job->command.id, "dead-letter", which);
+    /* Not of the headers: the broker adds to them at each delivery. */
+    char digests[3][SHA256_HEX_SIZE];
+    const char *parts[] = {message->user_id, message->routing_key, message->message_id};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) /* hashed: anything may stand in them */
+        sha256_hex(parts[i] ? parts[i] : "", parts[i] ? strlen(parts[i]) : 0, digests[i]);
+    struct uuid sender = uuid_command(digests[0], digests[1], digests[2]);
+    return uuid_follow_up(sender, "dead-letter", which);
+}
+
+/* Whatever died may carry a card number, where it should not: no further queue sees it (L11). The hash is the original's. */
+static void mask_message(struct message *message, json_t *properties)
+{
+    mask_card_numbers(message->body, message->body_size);
+    mask_card_numbers_json(properties);
+    char *const texts[] = {message->message_id, message->correlation_id, message->reply_to};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i])
+            mask_card_numbers(texts[i], strlen(texts[i]));
 }
 
 void job_publish_dead(struct job *job)
 {
     struct message message;
+    char id[UUID_TEXT_SIZE], digest[SHA256_HEX_SIZE];
     copy_message(job, &message);
-    char id[UUID_TEXT_SIZE];
-    uuid_format(dead_letter_id(job), id);
+    sha256_hex(message.body, message.body_size, digest);
+    uuid_format(dead_letter_id(job, digest), id);
+    json_t *properties = message_properties(&job->delivery->message);
+    mask_message(&message, properties);
     message.exchange = strdup(EXCHANGE_DEAD);
     free(message.routing_key);
     /* What dies while it is archived goes to the archive's own dead letters, where it stands alone. */
@@ -449,7 +467,8 @@ void job_publish_dead(struct job *job)
                         json_string(job->delivery->message.routing_key ? job->delivery->message.routing_key : ""));
     json_object_set_new(message.headers, HEADER_ATTEMPT, json_integer(job->command.attempt + 1));
     json_object_set_new(message.headers, HEADER_HISTORY, history_with(job, job->reason));
-    json_object_set_new(message.headers, HEADER_PROPERTIES, message_properties(&job->delivery->message));
+    json_object_set_new(message.headers, HEADER_PROPERTIES, properties);
+    json_object_set_new(message.headers, HEADER_BODY_SHA256, json_string(digest));
     job_publish(job, &message);
     message_clear(&message);
 }

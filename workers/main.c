@@ -22,7 +22,10 @@
 static const struct worker_type *const types[] = {&worker_authorize, &worker_pop_validate, &worker_token_activate,
                                                   &worker_refund,    &worker_notify,       &worker_compensate};
 
+enum { METRICS_PORTS_PER_TYPE = 20 };
+
 struct process {
+    const struct worker_type *type;
     struct surroundings *around;
     struct worker *worker;
     struct exposition *exposition;
@@ -75,22 +78,26 @@ static void on_signal(void *arg, int signo)
     worker_drain(process->worker, on_drained, process);
 }
 
-/* Instance N of every type serves its metrics on worker.metrics_port + N; types on one machine get ranges of their own by configuration. */
+/* One port per process: every type has METRICS_PORTS_PER_TYPE of them from worker.metrics_port on, one for each instance. */
 static int expose(struct process *process, int instance, struct err *err)
 {
     int64_t port = config_int(process->around->config, "worker.metrics_port");
     if (port == 0)
         return 0;
-    process->exposition = exposition_new(process->around->loop, "127.0.0.1", (int)port + instance, NULL, NULL, err);
+    size_t type = 0;
+    while (types[type] != process->type)
+        type++;
+    int offset = (int)type * METRICS_PORTS_PER_TYPE + instance % METRICS_PORTS_PER_TYPE;
+    process->exposition = exposition_new(process->around->loop, "127.0.0.1", (int)port + offset, NULL, NULL, err);
     return process->exposition ? 0 : -1;
 }
 
-static int serve(struct process *process, const struct worker_type *type, int instance, struct err *err)
+static int serve(struct process *process, int instance, struct err *err)
 {
     struct loop *loop = process->around->loop;
     if (expose(process, instance, err) != 0)
         return -1;
-    process->worker = worker_new(type, process->around, err);
+    process->worker = worker_new(process->type, process->around, err);
     if (!process->worker)
         return -1;
     if (loop_signal(loop, SIGTERM, on_signal, process) != 0 || loop_signal(loop, SIGINT, on_signal, process) != 0 ||
@@ -104,10 +111,10 @@ static int serve(struct process *process, const struct worker_type *type, int in
 static int run(const struct worker_type *type, int instance, const char *name, const char *config_path)
 {
     struct err err = {0};
-    struct process process = {0};
+    struct process process = {.type = type};
     struct config *config = program_config(config_path, name, &err);
     process.around = config ? surroundings_open(config, name, &err) : NULL;
-    int code = process.around ? serve(&process, type, instance, &err) : -1;
+    int code = process.around ? serve(&process, instance, &err) : -1;
     if (code < 0) {
         log_error("%s", err.text);
         code = err_exit_code(&err);

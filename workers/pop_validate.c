@@ -40,6 +40,7 @@ static enum verdict call_validate(struct job *job)
         .amount = job->payment.amount,
         .currency = job->payment.currency,
         .reference = json_object_get(job->payment.received->body, "reference"),
+        .since_ms = job->payment.received->at_ms,
     };
     return started(job, pop_validate(job->around->pop, &request, on_answer, job, &err), &err);
 }

@@ -14,8 +14,8 @@
 
 enum { EXIT_USAGE = 2, PROGRAM_USER_SIZE = 128 };
 
-/* The command line of a daemon: --config FILE, --help, --version. True: go on, *ret_config is NULL or the file. False: *ret_code is the exit code;
- * everything was said. `usage` ends with a line end. */
+/* The command line of a daemon: --config FILE, --help, --version. True: go on, *ret_config is NULL or the file. False:
+ * *ret_code is the exit code; everything was said. `usage` ends with a line end. */
 bool program_arguments(int argc, char **argv, const char *usage, const char **ret_config, int *ret_code);
 
 /* Loads the settings and opens the log under this name (kept by reference). */

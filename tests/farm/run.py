@@ -232,7 +232,7 @@ class Day:
         for name, reason, letter in self.letters:
             found = f"archived as {letter['reason']}" if letter else "NOT ARCHIVED"
             print(f"{'(no payment)':36} {'malformed: ' + name:30} {'queue':6} {'-':6} {'-':>12} {found:19}")
-        print("\nTrial balance (minor units):")
+        print("\nTrial balance:")
         print(self.farm.acquit("ledger", "balance"))
         print("Dead letters:")
         print(self.farm.acquit("dlq", "list", "--limit", "10"))

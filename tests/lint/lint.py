@@ -48,7 +48,7 @@ BEHIND = {
     re.compile(r"libpq-fe\.h"): re.compile(r"ledger/db\.c"),
 }
 
-MAINS = re.compile(r"workers/((ingress|keeper|operator)/)?main\.c|tests/.*")
+MAINS = re.compile(r"workers/((ingress|keeper|operator)/)?main\.c|tests/.*|docs/examples/.*")
 
 
 def run(command, **more):

@@ -4,9 +4,8 @@
  *     broker_probe CASE
  *
  * Reads ACQUIT_AMQP_URL (an administrator's) and ACQUIT_MGMT_URL. A case runs the loop, and where somebody else must do something to the broker it says so
- * on standard output ("freeze") and goes on, loop turning, until a line comes back on standard input. It ends with the line "ok" and code 0, or says what
- * is wrong and ends with code 1. A tick every TICK_MS measures how long the loop was held up; no case may exceed STALL_MAX_MS, unless it
- * says why.
+ * on standard output ("freeze broker") and goes on, loop turning, until a line comes back on standard input. It ends with the line "ok" and code 0, or
+ * says what is wrong and ends with code 1. A tick every TICK_MS measures how long the loop was held up; no case may exceed STALL_MAX_MS, unless it says why.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -27,7 +26,7 @@
 
 enum {
     TICK_MS = 5,
-    STALL_MAX_MS = 400,
+    STALL_MAX_MS = 1000, /* what hangs does so for many seconds; a busy machine alone takes hundreds of milliseconds */
     STEP_MS = 20 * 1000, /* longest wait for anything */
     PREFETCH = 100,
     HEARTBEAT_S = 2,
@@ -42,7 +41,7 @@ enum {
 
 static struct loop *loop;
 static struct loop_source *ticker;
-static int64_t last_tick_ms, worst_stall_ms;
+static int64_t last_tick_ms, worst_stall_ms, allowed_stall_ms = STALL_MAX_MS;
 static char line[64];
 static bool line_came;
 
@@ -490,6 +489,7 @@ static void case_kill(void)
 /* The broker dies with publishes under way; what it confirmed is there afterwards. */
 static void case_crash(void)
 {
+    allowed_stall_ms = 2 * CONNECT_TIMEOUT_MS + STALL_MAX_MS; /* a booting broker takes its time to shake hands */
     open_publisher();
     send_to("acquit.cmd", KEY, 200, 2000);
     turn_until(all_settled, STEP_MS, "all are confirmed");
@@ -667,7 +667,7 @@ static int run_case(const char *name)
         publisher_free(publisher);
         loop_free(loop);
         printf("longest stall of the loop: %" PRId64 " ms\n", stall_ms);
-        expect(stall_ms < STALL_MAX_MS);
+        expect(stall_ms < allowed_stall_ms);
         printf("ok\n");
         return 0;
     }

@@ -1300,6 +1300,7 @@ int main(void)
     must(zero >= 0, "/dev/zero", NULL);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
     must(shared != MAP_FAILED, "shared memory", NULL);
+    close(zero);
     struct db *admin = open_db(server, 4 * TIMEOUT_MS, false);
     create_database(admin, "main", url);
     run_tests(admin);

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 
+import pika
 import pytest
 
 import farm as farms
@@ -110,6 +111,24 @@ def test_bad_messages_are_archived_and_their_neighbours_processed(world, name):
         assert whole["body"].encode() == raw
     world.wait_state(neighbour, "completed")
     assert world.farm.pid("authorize-1") == before
+
+
+def test_hostile_properties_are_archived(world):
+    """Line feeds, invalid UTF-8 and card numbers where ids and addresses belong: each its own row, masked, the worker untouched."""
+    before = world.farm.pid("authorize-1"), world.farm.pid("compensate-1")
+    ids = ["two\nlines", "x" * 200, "4242 4242 4242 4242", "bell\a"]
+    mark = len(world.sql("select 1 from ledger.dead_letter"))
+    with world.channel("shop") as channel:
+        for message_id in ids:
+            properties = pika.BasicProperties(content_type="application/json", delivery_mode=2, message_id=message_id, user_id="shop",
+                                              correlation_id="5555555555554444", headers={"x-death": "no array", "note": "4242424242424242"})
+            channel.basic_publish("acquit.in", "payment.create", b'{"amount":5,"currency":"EUR","flow":"plain"}', properties, mandatory=True)
+    with world.channel("acquit-worker") as channel:
+        channel.basic_publish("acquit.cmd", "no\nsuch", b"{}", pika.BasicProperties(message_id="a\nb"), mandatory=True)
+    farms.wait_for(lambda: len(world.sql("select 1 from ledger.dead_letter")) >= mark + 5, 20, "five rows")
+    everything = json.dumps(world.sql("select message_id, properties::text, encode(body, 'escape'), history::text from ledger.dead_letter"))
+    assert "4242424242424242" not in everything and "4242 4242" not in everything and "5555555555554444" not in everything
+    assert (world.farm.pid("authorize-1"), world.farm.pid("compensate-1")) == before
 
 
 def test_a_type_that_nobody_knows_is_caught(world):

@@ -37,3 +37,10 @@ def test_install_and_units(farm, tmp_path):
         assert (tmp_path / path).exists(), path
     done = subprocess.run([tmp_path / "usr/bin/acquit", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("acquit ")
+
+
+def test_the_simulated_providers_books(farm):
+    """tests/unit/simulated_books.sql checks the books' own functions; it raises at the first thing that is wrong."""
+    script = os.path.join(farms.ROOT, "tests", "unit", "simulated_books.sql")
+    done = subprocess.run(["psql", farm.services.pg_url, "-v", "ON_ERROR_STOP=1", "-q", "-f", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

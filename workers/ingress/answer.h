@@ -3,7 +3,8 @@
  *     {"success":true,"message":...,"data":{...}}
  *     {"success":false,"error":CODE,"error_code":CODE,"message":...,"details":[{"field":...,"message":...}],"retryAfter":...}
  *
- * Pure: builds values, sends nothing. An answer is one struct that the caller owns until it hands it to request_answer().
+ * Pure: builds values, sends nothing. An answer is one struct that the caller owns until it hands it to
+ * request_answer().
  */
 #ifndef ACQUIT_WORKERS_INGRESS_ANSWER_H
 #define ACQUIT_WORKERS_INGRESS_ANSWER_H
@@ -75,7 +76,8 @@ struct answer answer_json(int status, json_t *json);
 /* Text is taken over (free()). */
 struct answer answer_text(int status, const char *content_type, char *text);
 
-/* Refuses one field; the first call makes the answer (400), which had status 0 before, the others add to its details. */
+/* Refuses one field; the first call makes the answer (400), which had status 0 before, the others add to its details.
+ */
 void answer_invalid(struct answer *answer, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Adds {"field","message"} to a failure's details. `field` NULL: the request as a whole. */
 void answer_detail(struct answer *answer, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);

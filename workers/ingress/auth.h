@@ -1,6 +1,7 @@
 /* auth.h - which publisher an API key belongs to
  *
- * The configuration holds SHA-256 of each key, never a key. A key is compared with all of them, each in constant time, so that an answer's time tells nothing.
+ * The configuration holds SHA-256 of each key, never a key. A key is compared with all of them, each in constant time,
+ * so that an answer's time tells nothing.
  */
 #ifndef ACQUIT_WORKERS_INGRESS_AUTH_H
 #define ACQUIT_WORKERS_INGRESS_AUTH_H

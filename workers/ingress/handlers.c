@@ -1,6 +1,7 @@
 /* handlers.c - from a request to the function of its endpoint
  *
- * Everything that is the same for all endpoints is checked here, in this order: path, method, API key, content type, JSON, card data.
+ * Everything that is the same for all endpoints is checked here, in this order: path, method, API key, content type,
+ * JSON, card data.
  */
 #include "workers/ingress/handlers.h"
 
@@ -102,7 +103,8 @@ void ingress_on_request(void *arg, struct request *request)
     handlers[visit_of(request)->match.route->endpoint](arg, request);
 }
 
-/* One line per request: what was asked and what became of it. Reading is everyday, what is refused or failed is worth a look. */
+/* One line per request: what was asked and what became of it. Reading is everyday, what is refused or failed is worth a
+ * look. */
 static void log_request(const struct request *request, int status, int64_t elapsed_ms)
 {
     const struct visit *visit = visit_of(request);

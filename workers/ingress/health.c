@@ -1,6 +1,7 @@
 /* health.c - is this process alive, are its neighbours, and what did the payment providers last say
  *
- * /health is for whoever would restart the process: it asks nobody. The others ask the ledger; a provider is never called from here.
+ * /health is for whoever would restart the process: it asks nobody. The others ask the ledger; a provider is never
+ * called from here.
  */
 #include <stdio.h>
 #include <string.h>

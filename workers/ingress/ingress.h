@@ -1,8 +1,9 @@
 /* ingress.h - what the parts of acquit-ingress share
  *
- * A request comes in through handlers.c, which checks route, key and content type, and calls the endpoint's function in payments.c, refunds.c,
- * health.c or openapi.c. Those that ask for something make a submission; submit.c publishes it, waiting.c may wait for its end.
- * No business rule stands here: what a command does is decided by the workers, and what became of it is read from the ledger.
+ * A request comes in through handlers.c, which checks route, key and content type, and calls the endpoint's function in
+ * payments.c, refunds.c, health.c or openapi.c. Those that ask for something make a submission; submit.c publishes it,
+ * waiting.c may wait for its end. No business rule stands here: what a command does is decided by the workers, and what
+ * became of it is read from the ledger.
  */
 #ifndef ACQUIT_WORKERS_INGRESS_INGRESS_H
 #define ACQUIT_WORKERS_INGRESS_INGRESS_H

@@ -1,7 +1,8 @@
 /* listing.c - a publisher's payments, a page at a time
  *
- * The state of a payment is derived from its facts, so a list of one state is filtered after they were read: at most LIST_PAGES_MAX pages
- * of the ledger are looked through for one answer, and its cursor goes on from there, also when it holds nothing.
+ * The state of a payment is derived from its facts, so a list of one state is filtered after they were read: at most
+ * LIST_PAGES_MAX pages of the ledger are looked through for one answer, and its cursor goes on from there, also when it
+ * holds nothing.
  */
 #include <stdio.h>
 #include <stdlib.h>

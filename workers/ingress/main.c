@@ -2,9 +2,10 @@
  *
  *     acquit-ingress [--config FILE]
  *
- * Settings, ledger, publisher, server, ready, loop, drain, close. SIGTERM and SIGINT drain: no further connections are taken, and requests that wait are
- * answered within DRAIN_MS with what is known by then. Exits 0 after a drain, 1 or 75 when it could not start, 2 on wrong usage, 78 on a
- * bad configuration. A broker or ledger that is away is no reason to stop: requests are answered 503 until it is back.
+ * Settings, ledger, publisher, server, ready, loop, drain, close. SIGTERM and SIGINT drain: no further connections are
+ * taken, and requests that wait are answered within DRAIN_MS with what is known by then. Exits 0 after a drain, 1 or 75
+ * when it could not start, 2 on wrong usage, 78 on a bad configuration. A broker or ledger that is away is no reason to
+ * stop: requests are answered 503 until it is back.
  */
 #include <signal.h>
 #include <stdlib.h>

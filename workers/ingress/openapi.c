@@ -1,6 +1,7 @@
 /* openapi.c - the description of this interface (OpenAPI 3.1), made from what it really does
  *
- * Paths come from the route table, failures from the table of failures, bodies from the schemas of the commands, states from the saga.
+ * Paths come from the route table, failures from the table of failures, bodies from the schemas of the commands, states
+ * from the saga.
  */
 #include <string.h>
 

@@ -21,7 +21,8 @@ enum own_verdict own_load(struct ingress *ingress, struct uuid payment, const st
                           struct own *ret, struct err *err);
 void own_clear(struct own *own);
 
-/* Loads the payment that the path or a body names and answers 404, 500 or 503 when it cannot be had. True: recorded or accepted. */
+/* Loads the payment that the path or a body names and answers 404, 500 or 503 when it cannot be had. True: recorded or
+ * accepted. */
 bool own_or_answer(struct ingress *ingress, struct request *request, const char *id, struct own *ret);
 
 bool is_owned(const struct payment *payment, const struct publisher_config *publisher);

@@ -1,7 +1,7 @@
 /* params.h - what clients say in headers and query strings, read with bounds
  *
- * Pure. Each function takes the raw text (NULL when the client said nothing) and refuses what it does not understand, except that a
- * preference (Prefer) nobody understands is no error (RFC 7240).
+ * Pure. Each function takes the raw text (NULL when the client said nothing) and refuses what it does not understand,
+ * except that a preference (Prefer) nobody understands is no error (RFC 7240).
  */
 #ifndef ACQUIT_WORKERS_INGRESS_PARAMS_H
 #define ACQUIT_WORKERS_INGRESS_PARAMS_H
@@ -19,8 +19,8 @@ enum {
     LIST_LIMIT_DEFAULT = 20,
 };
 
-/* How long the client would wait for the end state, in ms: `?wait_ms=` before `Prefer: wait=` (seconds); 0 = answer at once. Cut to `most`.
- * -1 when wait_ms is no number. */
+/* How long the client would wait for the end state, in ms: `?wait_ms=` before `Prefer: wait=` (seconds); 0 = answer at
+ * once. Cut to `most`. -1 when wait_ms is no number. */
 int params_wait(const char *prefer, const char *wait_ms, int64_t most, int64_t *ret_ms, struct err *err) MUST_CHECK;
 
 /* An Idempotency-Key: 1 to 128 printable ASCII characters that do not look like a card number. */

@@ -1,10 +1,12 @@
 /* recent.h - what this process has accepted and the ledger may not show yet
  *
- * Between the broker's confirm and the worker's commit a payment exists in a queue only. Whoever asks for it in that moment, or asks for it to be cancelled,
- * should not hear "unknown": this memory answers "pending". It is a courtesy, not a record: bounded, lost on restart, unknown to other
- * instances. The ledger, where it has something, is always right.
+ * Between the broker's confirm and the worker's commit a payment exists in a queue only. Whoever asks for it in that
+ * moment, or asks for it to be cancelled, should not hear "unknown": this memory answers "pending". It is a courtesy,
+ * not a record: bounded, lost on restart, unknown to other instances. The ledger, where it has something, is always
+ * right.
  *
- * A cache of RECENT_SETS sets of RECENT_WAYS entries; ids are hashes, so their bits choose the set. The oldest of a set makes room.
+ * A cache of RECENT_SETS sets of RECENT_WAYS entries; ids are hashes, so their bits choose the set. The oldest of a set
+ * makes room.
  */
 #ifndef ACQUIT_WORKERS_INGRESS_RECENT_H
 #define ACQUIT_WORKERS_INGRESS_RECENT_H

@@ -1,7 +1,7 @@
 /* routes.h - the paths of the HTTP interface, in one table
  *
- * Pure: says which endpoint a request is for; handlers.c does it, openapi.c describes it. A literal segment wins over `{id}`
- * because its row stands first; tests keep that order.
+ * Pure: says which endpoint a request is for; handlers.c does it, openapi.c describes it. A literal segment wins over
+ * `{id}` because its row stands first; tests keep that order.
  */
 #ifndef ACQUIT_WORKERS_INGRESS_ROUTES_H
 #define ACQUIT_WORKERS_INGRESS_ROUTES_H

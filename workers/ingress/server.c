@@ -1,7 +1,8 @@
 /* server.c - an HTTP server inside our loop
  *
- * libmicrohttpd runs without threads: its epoll descriptor is one source of our loop, its next deadline one timer. A request that cannot be
- * answered at once is suspended; request_answer() resumes it, and the library then calls on_access() again, which finds the answer.
+ * libmicrohttpd runs without threads: its epoll descriptor is one source of our loop, its next deadline one timer. A
+ * request that cannot be answered at once is suspended; request_answer() resumes it, and the library then calls
+ * on_access() again, which finds the answer.
  */
 #include "workers/ingress/server.h"
 

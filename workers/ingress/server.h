@@ -1,10 +1,12 @@
 /* server.h - an HTTP server inside our loop; server.c is the only file of the ingress that includes microhttpd.h
  *
- * Life of a request: head read -> on_head (may refuse) -> body read -> on_request -> answered, then or later -> sent -> on_done. Each request is
- * answered exactly once with request_answer(); until then its connection sleeps and costs nothing. A refusal given in on_head is sent only
- * after the body was read and thrown away, so that the connection stays usable, except for a body that is too large: that connection is closed.
+ * Life of a request: head read -> on_head (may refuse) -> body read -> on_request -> answered, then or later -> sent ->
+ * on_done. Each request is answered exactly once with request_answer(); until then its connection sleeps and costs
+ * nothing. A refusal given in on_head is sent only after the body was read and thrown away, so that the connection
+ * stays usable, except for a body that is too large: that connection is closed.
  *
- * Bounds: connections, bytes of a body, seconds of silence. A client that goes away while its request waits is noticed when it is answered.
+ * Bounds: connections, bytes of a body, seconds of silence. A client that goes away while its request waits is noticed
+ * when it is answered.
  */
 #ifndef ACQUIT_WORKERS_INGRESS_SERVER_H
 #define ACQUIT_WORKERS_INGRESS_SERVER_H
@@ -56,7 +58,8 @@ int64_t request_started_ms(const struct request *request);                 /* mo
 void request_set_own(struct request *request, void *own);
 void *request_own(const struct request *request);
 
-/* Takes the answer over. To be called once, from the loop, at any time from on_head on; after it only on_done() may use the request. */
+/* Takes the answer over. To be called once, from the loop, at any time from on_head on; after it only on_done() may use
+ * the request. */
 void request_answer(struct request *request, struct answer answer);
 
 #endif

@@ -106,19 +106,15 @@ void submission_settle(struct submission *submission, const struct facts *facts,
     submission_answer(submission, answer);
 }
 
-/* Fields that differ, as far as the payment's facts can tell; NULL or empty when they cannot. */
-static json_t *differing(const struct submission *submission)
+/* Names the fields that differ, as far as the payment's facts can tell. */
+static void name_differing(const struct submission *submission, const struct payment *payment, struct answer *answer)
 {
-    struct err err = {0};
-    struct facts facts = {0};
-    struct payment payment = {0};
-    json_t *fields = NULL;
-    if (read_facts(submission->ingress->db, &submission->payment_id, 1, &facts, &err) == 0 &&
-        saga_fold(&facts, &payment, &err) == 0 && payment.received)
-        fields = submission->kind->differing(submission, &payment);
-    payment_clear(&payment);
-    facts_clear(&facts);
-    return fields;
+    json_auto_t *fields = payment->received ? submission->kind->differing(submission, payment) : NULL;
+    for (size_t i = 0; i < json_array_size(fields); i++)
+        answer_detail(answer, json_string_value(json_array_get(fields, i)),
+                      "differs from the first request with this key");
+    if (json_array_size(fields) == 0)
+        answer_detail(answer, NULL, "the body differs from the first request with this key");
 }
 
 void submission_conflict(struct submission *submission)
@@ -126,12 +122,17 @@ void submission_conflict(struct submission *submission)
     struct answer answer = answer_failure(
         FAILURE_KEY_CONFLICT, "Idempotency-Key %s was used for another %s; send a new request under a new key",
         submission->key, submission->kind->type);
-    json_auto_t *fields = differing(submission);
-    for (size_t i = 0; i < json_array_size(fields); i++)
-        answer_detail(&answer, json_string_value(json_array_get(fields, i)),
-                      "differs from the first request with this key");
-    if (json_array_size(fields) == 0)
-        answer_detail(&answer, NULL, "the body differs from the first request with this key");
+    struct err unreadable = {0}; /* then they are not named */
+    struct facts facts = {0};
+    struct payment payment = {0};
+    if (read_facts(submission->ingress->db, &submission->payment_id, 1, &facts, &unreadable) == 0 &&
+        saga_fold(&facts, &payment, &unreadable) < 0) {
+        payment_clear(&payment);
+        payment = (struct payment){0};
+    }
+    name_differing(submission, &payment, &answer);
+    payment_clear(&payment);
+    facts_clear(&facts);
     submission_count(submission, "conflict");
     submission_answer(submission, answer);
 }

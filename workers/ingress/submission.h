@@ -4,9 +4,9 @@
  *                  |--same body---------------------------> [wait for its end] --> the same
  *                  `--other body--> 409                     not confirmed, broker or ledger away --> 503
  *
- * submit.c looks up and publishes, waiting.c waits, this file makes submissions and gives their answers. Each is answered exactly once, which
- * frees it. 202 is said only after the broker's confirm. After a 503 the command may have been taken or not: the client sends it again
- * under the same key, and nothing happens twice.
+ * submit.c looks up and publishes, waiting.c waits, this file makes submissions and gives their answers. Each is
+ * answered exactly once, which frees it. 202 is said only after the broker's confirm. After a 503 the command may have
+ * been taken or not: the client sends it again under the same key, and nothing happens twice.
  */
 #ifndef ACQUIT_WORKERS_INGRESS_SUBMISSION_H
 #define ACQUIT_WORKERS_INGRESS_SUBMISSION_H
@@ -53,8 +53,8 @@ struct submission {
 };
 TAILQ_HEAD(submission_list, submission);
 
-/* Reads Idempotency-Key and wait from the request. NULL after answering the request with what is wrong. `body` is taken over;
- * payment_id is to be set by the caller. */
+/* Reads Idempotency-Key and wait from the request. NULL after answering the request with what is wrong. `body` is taken
+ * over; payment_id is to be set by the caller. */
 struct submission *submission_new(struct ingress *ingress, struct request *request, const struct submission_kind *kind,
                                   json_t *body);
 

@@ -16,7 +16,8 @@ static const char *const shown[] = {"amount",  "currency", "flow",   "provider",
                                     "message", "reason",   "total",  "held",     "url",       "merchant",
                                     "channel", "quantity", "tokens", "verdict"};
 
-/* Members of payment.create that `received` keeps as they came. The others are hashed, or become something else there. */
+/* Members of payment.create that `received` keeps as they came. The others are hashed, or become something else there.
+ */
 static const char *const compared[] = {"amount",        "currency",     "flow",      "tokens",
                                        "paymentMethod", "paymentToken", "reference", "metadata",
                                        "description",   "customerId",   "merchant"};

@@ -1,7 +1,7 @@
 /* views.h - a payment as its owner sees it
  *
- * Pure: from facts and their fold to JSON. What we need for ourselves (idempotency keys, evidence, hashes, tokens, routes) is not shown: the
- * list of what is shown stands in views.c. The caller owns every result.
+ * Pure: from facts and their fold to JSON. What we need for ourselves (idempotency keys, evidence, hashes, tokens,
+ * routes) is not shown: the list of what is shown stands in views.c. The caller owns every result.
  */
 #ifndef ACQUIT_WORKERS_INGRESS_VIEWS_H
 #define ACQUIT_WORKERS_INGRESS_VIEWS_H
@@ -27,7 +27,8 @@ const char *view_refund_status(const struct refund *refund);
 json_t *view_pending(struct uuid payment, int64_t amount, const char *currency);
 json_t *view_refund_pending(struct uuid refund_command, struct uuid payment, int64_t amount);
 
-/* The fields in which a repeated payment.create differs from the recorded one, as far as the record can tell: an array of names. */
+/* The fields in which a repeated payment.create differs from the recorded one, as far as the record can tell: an array
+ * of names. */
 json_t *view_differing(const json_t *received, const json_t *body);
 
 /* The refund that this command asked for: its n, or 0. */

@@ -69,7 +69,8 @@ static void take(struct waiting *waiting, struct look *look)
     }
 }
 
-/* Which of the commands are recorded, and with which body. Asked after the facts: what they show is recorded by then (L10). */
+/* Which of the commands are recorded, and with which body. Asked after the facts: what they show is recorded by then
+ * (L10). */
 static int read_commands(struct store *store, struct look *look, struct err *err)
 {
     struct uuid ids[STORE_PAYMENTS_MAX];

@@ -1,7 +1,7 @@
 /* waiting.h - those who wait for the end of what they asked for
  *
- * The ledger is asked about all of them together, every WAIT_TICK_MS, or less often when it takes long to answer. Whoever's time is up is answered 202 with
- * what is known by then.
+ * The ledger is asked about all of them together, every WAIT_TICK_MS, or less often when it takes long to answer.
+ * Whoever's time is up is answered 202 with what is known by then.
  */
 #ifndef ACQUIT_WORKERS_INGRESS_WAITING_H
 #define ACQUIT_WORKERS_INGRESS_WAITING_H

@@ -1,7 +1,7 @@
 /* keeper.c - the sweep: brings forward what nobody else will
  *
- * Work is done in pages, a few per turn of the loop, so that heartbeats and signals are served in between. A ledger or broker that is away
- * makes a sweep end early; the next one goes on where it stood.
+ * Work is done in pages, a few per turn of the loop, so that heartbeats and signals are served in between. A ledger or
+ * broker that is away makes a sweep end early; the next one goes on where it stood.
  */
 #include "workers/keeper/keeper.h"
 

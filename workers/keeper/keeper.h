@@ -1,9 +1,9 @@
 /* keeper.h - the sweep: brings forward what nobody else will
  *
- * Reads the ledger from its beginning, keeps an eye on every payment that is not finished (watch.h), and publishes `payment.expire` when a deadline has
- * passed undecided and `payment.look` when a payment that still needs something stands still. It writes no fact: both commands have
- * ids that follow from the payment, so that several keepers, or one that says it twice, do no harm. If the broker lost every message,
- * this is what brings each payment to its end (L4).
+ * Reads the ledger from its beginning, keeps an eye on every payment that is not finished (watch.h), and publishes
+ * `payment.expire` when a deadline has passed undecided and `payment.look` when a payment that still needs something
+ * stands still. It writes no fact: both commands have ids that follow from the payment, so that several keepers, or one
+ * that says it twice, do no harm. If the broker lost every message, this is what brings each payment to its end (L4).
  */
 #ifndef ACQUIT_WORKERS_KEEPER_KEEPER_H
 #define ACQUIT_WORKERS_KEEPER_KEEPER_H

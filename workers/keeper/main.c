@@ -2,9 +2,9 @@
  *
  *     acquit-keeper [--config FILE]
  *
- * Settings, ledger, publisher, keeper, ready, loop, drain, close. SIGTERM and SIGINT drain: no further sweeps, what is published is confirmed, at most DRAIN_MS
- * long. Exits 0 after a drain, 1 or 75 when it could not start, 2 on wrong usage, 78 on a bad configuration. Everything it knows it reads from
- * the ledger anew when it starts.
+ * Settings, ledger, publisher, keeper, ready, loop, drain, close. SIGTERM and SIGINT drain: no further sweeps, what is
+ * published is confirmed, at most DRAIN_MS long. Exits 0 after a drain, 1 or 75 when it could not start, 2 on wrong
+ * usage, 78 on a bad configuration. Everything it knows it reads from the ledger anew when it starts.
  */
 #include <signal.h>
 #include <stdlib.h>

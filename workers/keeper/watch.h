@@ -1,7 +1,7 @@
 /* watch.h - which payments the keeper keeps an eye on, and when each is worth a look
  *
- * Pure: no clock, no database, no broker. The set holds a few bytes per payment that is not finished, ordered by when it is due; a payment leaves it
- * once it has ended and nothing follows any more.
+ * Pure: no clock, no database, no broker. The set holds a few bytes per payment that is not finished, ordered by when
+ * it is due; a payment leaves it once it has ended and nothing follows any more.
  */
 #ifndef ACQUIT_WORKERS_KEEPER_WATCH_H
 #define ACQUIT_WORKERS_KEEPER_WATCH_H

@@ -1,7 +1,7 @@
 /* args.h - the command line of `acquit`: words choose a command, its options and arguments follow
  *
- * Pure: reads argv, touches nothing else. Options may stand anywhere after the words, as `--name value`, `--name=value` or, for a flag, `--name`; `--` ends
- * them.
+ * Pure: reads argv, touches nothing else. Options may stand anywhere after the words, as `--name value`, `--name=value`
+ * or, for a flag, `--name`; `--` ends them.
  */
 #ifndef ACQUIT_WORKERS_OPERATOR_ARGS_H
 #define ACQUIT_WORKERS_OPERATOR_ARGS_H
@@ -34,10 +34,12 @@ struct args {
     } given[ARGS_MAX];
 };
 
-/* How many of argv's words (from argv[0] on) are the words of `command` ("payment show"); 0 when it is another command. */
+/* How many of argv's words (from argv[0] on) are the words of `command` ("payment show"); 0 when it is another command.
+ */
 int args_words(const char *words, int argc, char *const *argv);
 
-/* Reads what follows the words. `options` are the command's own, `common` those of every command; ERR_INVALID says what is wrong. */
+/* Reads what follows the words. `options` are the command's own, `common` those of every command; ERR_INVALID says what
+ * is wrong. */
 int args_read(const struct option_row *options, const struct option_row *common, int argc, char *const *argv,
               struct args *ret, struct err *err) MUST_CHECK;
 

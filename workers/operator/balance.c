@@ -21,7 +21,8 @@ static json_t *account_row(json_t *rows, const char *account, const char *curren
     return row;
 }
 
-/* Amounts of one payment are bounded by its own: these sums cannot leave int64 unless the books are broken, and then they stay where they were. */
+/* Amounts of one payment are bounded by its own: these sums cannot leave int64 unless the books are broken, and then
+ * they stay where they were. */
 static void add(json_t *row, const char *member, int64_t amount)
 {
     int64_t sum = json_int(row, member, 0);

@@ -10,8 +10,9 @@
 
 #include "common/err.h"
 
-/* From rows of read_transfers() to rows like those of read_trial_balance(): [{"account","currency","debits","credits","balance",
- * "pendingDebits","pendingCredits"}]. The caller owns the result. */
+/* From rows of read_transfers() to rows like those of read_trial_balance():
+ * [{"account","currency","debits","credits","balance", "pendingDebits","pendingCredits"}]. The caller owns the result.
+ */
 json_t *balance_of(const json_t *transfers);
 
 /* {"EUR":0,...}: the sum of the balances of each currency. NULL with ERR_LIMIT on overflow. */

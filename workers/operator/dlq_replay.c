@@ -1,8 +1,8 @@
 /* dlq_replay.c - acquit dlq replay
  *
- * A replay is a command like any other: it goes to the compensation worker, which records who sent the letter again and why, and sends it. Its id follows from the
- * letter and the number of replays so far, so two operators who do it at the same moment do it once. Nothing here writes to the ledger; what is
- * said to be recorded was read there.
+ * A replay is a command like any other: it goes to the compensation worker, which records who sent the letter again and
+ * why, and sends it. Its id follows from the letter and the number of replays so far, so two operators who do it at the
+ * same moment do it once. Nothing here writes to the ledger; what is said to be recorded was read there.
  */
 #include <pwd.h>
 #include <stdio.h>
@@ -100,7 +100,8 @@ static int check_said(const struct replays *replays, struct err *err)
     return 0;
 }
 
-/* Reads the letter and counts; whatever is wrong with this one is its own affair. A ledger that does not answer ends the whole. */
+/* Reads the letter and counts; whatever is wrong with this one is its own affair. A ledger that does not answer ends
+ * the whole. */
 static int prepare(struct replays *replays, struct replay *replay, struct err *err)
 {
     json_auto_t *letter = letter_read(replays->op, replay->text, &replay->err);

@@ -1,7 +1,8 @@
 /* main.c - acquit: the operator's command
  *
- * One table of commands. Exit codes: 0 done, 1 the answer is no (or it failed), 2 wrong usage, 75 try again later, 78 bad configuration. With
- * --json the result, or {"error","message"}, is one JSON value on standard output; what people should know stands on standard error.
+ * One table of commands. Exit codes: 0 done, 1 the answer is no (or it failed), 2 wrong usage, 75 try again later, 78
+ * bad configuration. With --json the result, or {"error","message"}, is one JSON value on standard output; what people
+ * should know stands on standard error.
  */
 #include <signal.h>
 #include <stdio.h>

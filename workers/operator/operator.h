@@ -1,7 +1,8 @@
 /* operator.h - what the commands of `acquit` share
  *
- * A command is a row of the table in main.c: its words, options and function. The function answers with an exit code (0 done, 1 the answer is no), or with -1 and
- * an error, from which the exit code follows (75 try again later, 78 bad configuration, else 1).
+ * A command is a row of the table in main.c: its words, options and function. The function answers with an exit code (0
+ * done, 1 the answer is no), or with -1 and an error, from which the exit code follows (75 try again later, 78 bad
+ * configuration, else 1).
  */
 #ifndef ACQUIT_WORKERS_OPERATOR_OPERATOR_H
 #define ACQUIT_WORKERS_OPERATOR_OPERATOR_H

@@ -18,10 +18,12 @@ const char *replay_effect_text(enum replay_effect effect);
 /* `letter` is a dead letter as read_dead_letter() gives it; `payment` may have no `received`. */
 enum replay_effect replay_effect(const json_t *letter, const struct payment *payment);
 
-/* May it be sent again at all? ERR_INVALID says why not and what to do instead: its type is unknown, its body is no text, or was masked (L11). */
+/* May it be sent again at all? ERR_INVALID says why not and what to do instead: its type is unknown, its body is no
+ * text, or was masked (L11). */
 int replay_allowed(const json_t *letter, struct err *err) MUST_CHECK;
 
-/* deadletter.replay number n of this letter: its slot "replay:<letter>:<n>" and its command id, the same for whoever says it. */
+/* deadletter.replay number n of this letter: its slot "replay:<letter>:<n>" and its command id, the same for whoever
+ * says it. */
 struct uuid replay_command(struct uuid letter, struct uuid payment, int64_t n, char ret_slot[static SLOT_SIZE]);
 
 #endif

@@ -1,7 +1,7 @@
 /* table.h - aligned columns for people
  *
- * Rows are kept until table_print() knows how wide each column is. A cell's control characters are shown as '?', so that a table is one line a row whatever
- * stands in it.
+ * Rows are kept until table_print() knows how wide each column is. A cell's control characters are shown as '?', so
+ * that a table is one line a row whatever stands in it.
  */
 #ifndef ACQUIT_WORKERS_OPERATOR_TABLE_H
 #define ACQUIT_WORKERS_OPERATOR_TABLE_H
