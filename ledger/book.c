@@ -146,11 +146,6 @@ static int64_t share_of(int64_t whole_share, int64_t part, int64_t whole)
     return (int64_t)((__int128)whole_share * part / whole);
 }
 
-static int64_t captured_amount(const struct payment *p)
-{
-    return p->captured ? fact_int(p->capture, "amount", p->amount) : 0;
-}
-
 /* Accepted and not refused by the provider: nobody else may have its money, nor its share of the commission. */
 static bool counts(const struct refund *r)
 {
@@ -159,7 +154,7 @@ static bool counts(const struct refund *r)
 
 int book_refund_share(const struct payment *p, int64_t amount, struct refund_share *ret, struct err *err)
 {
-    int64_t captured = captured_amount(p), given = 0, total = 0;
+    int64_t captured = p->captured_amount, given = 0, total = 0;
     if (captured == 0 || amount <= 0)
         return err_set(err, ERR_INVALID, "a refund of %lld on a capture of %lld", (long long)amount,
                        (long long)captured);

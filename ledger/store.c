@@ -25,7 +25,7 @@
 
 enum {
     STORE_WAVES = 4,
-    STORE_FACTS_MAX = 16 * STORE_PAYMENTS_MAX, /* facts of one append */
+    STORE_FACTS_MAX = 16 * STORE_PAYMENTS_MAX, /* facts, transfers and so on of one append, each */
     STORE_ACCOUNTS_MAX = 4096,                 /* accounts remembered as opened; then forgotten and opened again */
     STORE_STATEMENTS_MAX = STORE_WAVES + 5,
     STORE_COLUMNS_MAX = 16,
@@ -150,10 +150,19 @@ static int plan_wave(const struct plan *plan, struct planned *item, int depth, s
     return 0;
 }
 
+/* L12 */
+static int check_size(const struct append *append, struct err *err)
+{
+    const size_t counts[] = {append->fact_count, append->transfer_count, append->command_count, append->personal_count,
+                             append->dead_letter_count};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (counts[i] > STORE_FACTS_MAX)
+            return err_set(err, ERR_LIMIT, "%zu rows of one kind in an append; at most %d", counts[i], STORE_FACTS_MAX);
+    return 0;
+}
+
 static int plan_make(struct plan *plan, const struct append *append, struct err *err)
 {
-    if (append->fact_count > STORE_FACTS_MAX)
-        return err_set(err, ERR_LIMIT, "%zu facts in one append; at most %d", append->fact_count, STORE_FACTS_MAX);
     plan->items = mem_new(2 * append->fact_count, sizeof *plan->items);
     plan->closings = mem_new(append->fact_count, sizeof *plan->closings);
     for (size_t i = 0; i < append->fact_count; i++) {
@@ -510,8 +519,10 @@ static int run_batch(struct store *store, const struct plan *plan, const struct 
 int store_append(struct store *store, struct append *append, struct err *err)
 {
     struct plan plan = {0};
-    struct batch *batch = mem_new(1, sizeof *batch);
     size_t account_count;
+    if (check_size(append, err) != 0)
+        return -1;
+    struct batch *batch = mem_new(1, sizeof *batch);
     struct account_key *accounts = new_accounts(store, append, &account_count);
     int r = plan_make(&plan, append, err);
     if (r == 0) {

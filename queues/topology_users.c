@@ -1,10 +1,10 @@
 /* topology_users.c - the broker's users: who may write and read what
  *
- * Nobody may configure anything: topology_apply() does, as an administrator. Apps may write to acquit.in only, there (by topic permission) the public
- * command types only, and read their own queues app.<name>.*. The broker checks that the user_id of a message is the connection's user, except for
+ * Nobody may configure anything of ours: topology_apply() does, as an administrator. Apps may write to acquit.in only, there (by topic permission) the
+ * public command types only, and declare and read their own queues app.<name>.*, for answers. The broker checks that the user_id of a message is the connection's user, except for
  * the tag impersonator, which the ingress has because it speaks for the owners of API keys.
  *
- * A worker that answers to a reply_to publishes to the default exchange; that needs a write permission on amq.default, which is not given here yet.
+ * Workers answer to a reply_to, through the default exchange (amq.default).
  */
 #include <string.h>
 
@@ -15,14 +15,15 @@
 
 static const struct role {
     const char *name, *write, *read; /* regular expressions; read: '%s' stands for the user's name */
+    const char *configure;           /* the same; NULL: nothing */
     const char *tags;
     bool public_types_only; /* of what it writes to acquit.in */
 } roles[] = {
-    {"app", "^acquit\\.in$", "^app\\.%s\\..*$", "", true},
-    {"worker", "^acquit\\.(cmd|evt|dlx|wait\\..*)$", "^acquit\\..*$", "", false},
-    {"ingress", "^acquit\\.in$", "^$", "impersonator", true},
-    {"keeper", "^acquit\\.cmd$", "^$", "", false},
-    {"operator", "^acquit\\.cmd$", "^$", "", false},
+    {"app", "^acquit\\.in$", "^app\\.%s\\..*$", "^app\\.%s\\..*$", "", true},
+    {"worker", "^(acquit\\.(cmd|evt|dlx|wait\\..*)|amq\\.default)$", "^acquit\\..*$", NULL, "", false},
+    {"ingress", "^acquit\\.in$", "^$", NULL, "impersonator", true},
+    {"keeper", "^acquit\\.cmd$", "^$", NULL, "", false},
+    {"operator", "^acquit\\.cmd$", "^$", NULL, "", false},
 };
 
 static const struct role *role_find(const char *name)
@@ -33,8 +34,8 @@ static const struct role *role_find(const char *name)
     return NULL;
 }
 
-/* The name with its dots escaped, in place of the %s of the role. */
-static json_t *read_pattern(const struct role *role, const char *user)
+/* The name with its dots escaped, in place of the pattern's %s. */
+static json_t *own_pattern(const char *pattern, const char *user)
 {
     char name[2 * PUBLISHER_MAX + 1];
     size_t n = 0;
@@ -44,9 +45,8 @@ static json_t *read_pattern(const struct role *role, const char *user)
         name[n++] = *p;
     }
     name[n] = '\0';
-    const char *hole = strstr(role->read, "%s");
-    return hole ? json_sprintf("%.*s%s%s", (int)(hole - role->read), role->read, name, hole + 2)
-                : json_string(role->read);
+    const char *hole = strstr(pattern, "%s");
+    return hole ? json_sprintf("%.*s%s%s", (int)(hole - pattern), pattern, name, hole + 2) : json_string(pattern);
 }
 
 static int ensure_vhost(struct management *management, const char *vhost, struct err *err)
@@ -93,7 +93,8 @@ static int put_permissions(struct management *management, const char *vhost, con
                            const struct role *role, struct err *err)
 {
     json_t *body =
-        json_pack("{s:s, s:s, s:o}", "configure", "^$", "write", role->write, "read", read_pattern(role, user->name));
+        json_pack("{s:o, s:s, s:o}", "configure", own_pattern(role->configure ? role->configure : "^$", user->name), "write",
+                  role->write, "read", own_pattern(role->read, user->name));
     int result =
         management_put(management, "/api/permissions/%s/%s", (const char *[]){vhost, user->name, NULL}, body, err);
     json_decref(body);

@@ -85,6 +85,7 @@ static json_t *received_body(const struct job *job, const struct publisher_confi
     json_object_set_new(body, "commissionPpm", json_integer(publisher->commission_ppm));
     json_object_set_new(body, "expiresAt", json_integer(clock_wall_ms() + json_int(wish, "expiresInMs", publisher->expires_in_ms)));
     json_object_set_new(body, "routes", routes(job, publisher));
+    note_reply(job, body);
     json_object_set_new(body, "channels", channels(publisher));
     return body;
 }
@@ -556,6 +557,7 @@ static enum verdict plan_cancel(struct job *job)
         return VERDICT_DONE; /* too late is an answer, too: the decision's cause is another command */
     json_t *body = abort_body("CANCELLED", "cancelled", json_text(job->command.body, "reason", ""));
     json_object_set_new(body, "sha256", json_string(job->command.sha256));
+    note_reply(job, body);
     job_guard(job, job_fact(job, "decision", NULL, "abort", body));
     return VERDICT_CALL;
 }

@@ -110,6 +110,25 @@ void events_of(const struct payment *payment, const struct facts *facts, const s
     say_end(payment, facts, command, each, arg);
 }
 
+static bool is_one_of(const char *verb, const char *const *verbs_of)
+{
+    for (; *verbs_of; verbs_of++)
+        if (strcmp(*verbs_of, verb) == 0)
+            return true;
+    return false;
+}
+
+const json_t *event_answers(const struct event *event)
+{
+    static const char *const ends[] = {"completed", "failed", "cancelled", NULL};
+    static const char *const refunds[] = {"refunded", "refund_failed", "refund_refused", NULL};
+    const struct payment *payment = event->payment;
+    int n = slot_parse(event->fact->slot).n;
+    if (is_one_of(event->verb, refunds) && n >= 1 && n <= payment->refund_count)
+        return payment->refunds[n].intent->body;
+    return is_one_of(event->verb, ends) ? payment->received->body : NULL;
+}
+
 static json_t *event_data(const struct event *event)
 {
     char public_id[PUBLIC_ID_SIZE], plain[UUID_TEXT_SIZE];

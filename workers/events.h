@@ -22,6 +22,10 @@ struct event {
 void events_of(const struct payment *payment, const struct facts *facts, const struct uuid *command,
                void (*each)(void *arg, const struct event *event), void *arg);
 
+/* The body of the fact whose command this event answers (its "replyTo", "correlationId"), or NULL: the end of a payment answers payment.create or, when
+ * it was cancelled, payment.cancel; a refund's result answers payment.refund. */
+const json_t *event_answers(const struct event *event);
+
 /* The message that carries the event; clear with message_clear(). */
 void event_message(const struct event *event, const char *user, struct message *ret);
 

@@ -327,6 +327,26 @@ static bool held_for_a_person(const struct job *job, struct uuid command)
     return false;
 }
 
+bool reply_allowed(const char *reply_to, const char *publisher)
+{
+    char own[PUBLISHER_MAX + 8];
+    snprintf(own, sizeof own, "app.%s.", publisher);
+    const char *direct = "amq.rabbitmq.reply-to.";
+    return strncmp(reply_to, direct, strlen(direct)) == 0 || (*publisher && strncmp(reply_to, own, strlen(own)) == 0);
+}
+
+/* Turns a message into an answer: to that queue, through the default exchange. */
+static void address(struct message *message, const char *reply_to, const char *correlation_id)
+{
+    free(message->exchange);
+    free(message->routing_key);
+    free(message->correlation_id);
+    message->exchange = strdup("");
+    message->routing_key = strdup(reply_to);
+    message->correlation_id = correlation_id ? strdup(correlation_id) : NULL;
+}
+
+/* An event that answers a command goes to that command's reply_to as well. */
 static void publish_event(void *arg, const struct event *event)
 {
     struct job *job = arg;
@@ -334,6 +354,31 @@ static void publish_event(void *arg, const struct event *event)
     if (sent_before(job, event->id))
         return;
     event_message(event, job->around->user, &message);
+    job_tell(job, &message);
+    const json_t *asked = event_answers(event);
+    const char *reply_to = json_text(asked, "replyTo", NULL);
+    if (reply_to) {
+        address(&message, reply_to, json_text(asked, "correlationId", NULL));
+        job_tell(job, &message);
+    }
+    message_clear(&message);
+}
+
+/* A publisher whose command will never be done is told so, where it can be. */
+static void reply_refusal(struct job *job)
+{
+    const struct message *original = &job->delivery->message;
+    const char *publisher = job->command.publisher[0] ? job->command.publisher : original->user_id;
+    bool internal = job->command.type && !job->command.type->is_public;
+    if (!original->reply_to || !publisher || internal || !reply_allowed(original->reply_to, publisher))
+        return;
+    json_auto_t *body = json_pack("{s:b, s:s, s:s, s:s}", "success", 0, "error", death_text(job->death), "error_code",
+                                  death_text(job->death), "message", job->reason);
+    struct message message = {
+        .content_type = strdup("application/json"), .user_id = strdup(job->around->user), .body = json_encode(body)};
+    message.body_size = strlen(message.body);
+    mask_card_numbers(message.body, message.body_size);
+    address(&message, original->reply_to, original->correlation_id);
     job_tell(job, &message);
     message_clear(&message);
 }
@@ -471,4 +516,5 @@ void job_publish_dead(struct job *job)
     json_object_set_new(message.headers, HEADER_BODY_SHA256, json_string(digest));
     job_publish(job, &message);
     message_clear(&message);
+    reply_refusal(job);
 }

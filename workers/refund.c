@@ -51,6 +51,7 @@ static json_t *refund_body(const struct job *job, const char *provider, const ch
     json_object_set_new(body, "total", json_integer(share->total));
     json_object_set_new(body, "commission", json_integer(share->commission));
     json_object_set_new(body, "sha256", json_string(job->command.sha256));
+    note_reply(job, body);
     const char *reason = json_text(job->command.body, "reason", NULL);
     if (reason)
         json_object_set_new(body, "reason", json_string(reason));

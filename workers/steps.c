@@ -62,6 +62,16 @@ json_t *abort_body(const char *reason, const char *code, const char *message)
     return json_pack("{s:s, s:s, s:s}", "reason", reason, "code", code ? code : "", "message", message ? message : "");
 }
 
+void note_reply(const struct job *job, json_t *body)
+{
+    const struct message *message = &job->delivery->message;
+    if (!job->command.type->is_public || !message->reply_to)
+        return;
+    json_object_set_new(body, "replyTo", json_string(message->reply_to));
+    if (message->correlation_id)
+        json_object_set_new(body, "correlationId", json_string(message->correlation_id));
+}
+
 static int64_t spent_at_ms(const struct fact *last_doubt)
 {
     return last_doubt ? json_int(last_doubt->body, "spentAt", 0) : 0;

@@ -26,6 +26,9 @@ json_t *answer_body(const struct job *job, const char *provider);
 /* {"reason","code","message"} of a `decision`=abort. */
 json_t *abort_body(const char *reason, const char *code, const char *message);
 
+/* Notes in the first fact of a public command where its answer goes ("replyTo", "correlationId"), if anywhere. */
+void note_reply(const struct job *job, json_t *body);
+
 /* Starts the call of `operation` for the intent at `slot` (authorization N belongs to it). `send_until_ms` 0: a question may always be sent as
  * the effect itself (void). Sets job->ask, asked_at_ms; VERDICT_WAIT, or VERDICT_CALL replaced by an unknown answer when it could not even be built. */
 enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n,

@@ -173,6 +173,9 @@ void job_publish(struct job *job, const struct message *message);
 /* The same for what nobody has to hear: a queue that has vanished is no failure. */
 void job_tell(struct job *job, const struct message *message);
 
+/* May an answer go to this address? A direct reply-to, or a queue app.<publisher>.* of the publisher's own. */
+bool reply_allowed(const char *reply_to, const char *publisher);
+
 /* The calls of the job are answered: settle() runs in the next turn. */
 void job_answered(struct job *job);
 

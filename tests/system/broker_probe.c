@@ -457,6 +457,36 @@ static void case_pause(void)
     expect_empty();
 }
 
+/* Headers that are no help: thousands, nested thousands deep, larger than a frame that was agreed. */
+static void case_hostile(void)
+{
+    open_consumer(PREFETCH);
+    ask("publish hostile");
+    take(3);
+    expect(strcmp(taken[0]->message.message_id, "deep") == 0 && strcmp(taken[1]->message.message_id, "many") == 0);
+    expect(json_object_size(taken[1]->message.headers) == 8000);
+    expect(strcmp(taken[2]->message.message_id, "large") == 0);
+    expect(strlen(json_text(taken[2]->message.headers, "large", "")) == 130972);
+    expect(json_object_get(taken[2]->message.headers, "x-death") != NULL);
+    for (int i = 0; i < 3; i++) {
+        struct command command;
+        struct err err = {0};
+        json_t *kept = message_properties(&taken[i]->message);
+        struct message message = {.headers = json_pack("{s:o}", "x-acquit-properties", kept)};
+        expect(command_decode(taken[i], (const char *[]){NULL}, true, &command, &err) != 0 && err.code == ERR_INVALID);
+        command_clear(&command);
+        open_publisher();
+        expect(publisher_send(publisher, &message, settled, NULL, &err) == 0); /* its dead letter can always be sent */
+        publisher_free(publisher);
+        publisher = NULL;
+        json_decref(message.headers);
+        consumer_ack(consumer, taken[i]);
+    }
+    expect(redelivered_count == 0);
+    close_consumer();
+    expect_empty();
+}
+
 /* Both connections are closed by an operator. */
 static void case_kill(void)
 {
@@ -642,10 +672,10 @@ static const struct {
     const char *name;
     void (*run)(void);
 } cases[] = {
-    {"publish", case_publish}, {"acks", case_acks},     {"requeue", case_requeue}, {"returned", case_returned},
-    {"wait", case_wait},       {"large", case_large},   {"pause", case_pause},     {"kill", case_kill},
-    {"crash", case_crash},     {"freeze", case_freeze}, {"alarm", case_alarm},     {"deleted", case_deleted},
-    {"refused", case_refused}, {"speed", case_speed},
+    {"publish", case_publish}, {"acks", case_acks},       {"requeue", case_requeue}, {"returned", case_returned},
+    {"wait", case_wait},       {"large", case_large},     {"pause", case_pause},     {"kill", case_kill},
+    {"crash", case_crash},     {"freeze", case_freeze},   {"alarm", case_alarm},     {"deleted", case_deleted},
+    {"refused", case_refused}, {"hostile", case_hostile}, {"speed", case_speed},
 };
 
 static int run_case(const char *name)

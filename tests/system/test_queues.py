@@ -323,6 +323,33 @@ def test_case(broker, name):
     broker.case(name)
 
 
+def test_hostile_headers_are_read_and_harm_nobody(broker):
+    import pika
+
+    def publish():
+        connection = pika.BlockingConnection(pika.URLParameters(broker.amqp_url))
+        channel = connection.channel()
+        channel.confirm_delivery()
+        deep = []
+        for _ in range(20000):
+            deep = [deep]
+        for message_id, exchange, headers in [("deep", "acquit.cmd", {"deep": deep}),
+                                              ("many", "acquit.cmd", {f"k{i}": i for i in range(8000)}),
+                                              ("large", "acquit.wait.200ms", {"large": "x" * (131072 - 100)})]:
+            channel.basic_publish(exchange, "notify.send", b"{}", pika.BasicProperties(headers=headers, message_id=message_id))
+        connection.close()
+
+    def with_room():
+        sys.setrecursionlimit(100000)       # pika encodes tables recursively
+        threading.stack_size(512 << 20)
+        thread = threading.Thread(target=publish)
+        thread.start()
+        thread.join()
+        threading.stack_size(0)
+        sys.setrecursionlimit(1000)
+    broker.case("hostile", publish_hostile=with_room)
+
+
 def test_frames_that_come_in_pieces(broker):
     proxy = Proxy(broker.amqp_port, piece=7)
     for name in ("acks", "returned", "pause"):

@@ -66,6 +66,7 @@ static void bench_capture(struct bench *b, int64_t captured)
     b->p.commit = 1;
     b->p.capture = &b->capture;
     b->p.captured = true;
+    b->p.captured_amount = captured;
 }
 
 static void bench_accept(struct bench *b, int64_t amount, int64_t commission)

@@ -125,6 +125,14 @@ static bool cancel_settled(const struct submission *submission, const struct pay
     return payment->decision_kind != UNDECIDED;
 }
 
+/* What to do instead, for a payment that is committed. */
+static const char *instead_of_cancel(const struct payment *payment)
+{
+    if (payment->decision_kind != COMMIT || payment->public == PUBLIC_REFUNDED || payment->public == PUBLIC_FAILED)
+        return "";
+    return payment->ended ? "; refund it instead" : "; refund it once it is completed";
+}
+
 static struct answer cancel_settle(const struct submission *submission, const struct facts *facts,
                                    const struct payment *payment)
 {
@@ -132,10 +140,10 @@ static struct answer cancel_settle(const struct submission *submission, const st
     if (is_cancelled(payment))
         return answer_success(200, payment->ended ? "Payment cancelled" : "Payment is being cancelled",
                               view_summary(facts, payment));
+    bool failing = payment->decision_kind == ABORT && !payment->ended;
     struct answer answer =
         answer_failure(FAILURE_NOT_CANCELLABLE, "the payment is %s and cannot be cancelled%s",
-                       payment->decision_kind == COMMIT ? public_state_text(payment->public) : "failing or has failed",
-                       payment->decision_kind == COMMIT ? "; refund it once it is completed" : "");
+                       failing ? "failing" : public_state_text(payment->public), instead_of_cancel(payment));
     answer_detail(&answer, "status", "%s", public_state_text(payment->public));
     return answer;
 }
