@@ -169,7 +169,7 @@ static const char *end_event(const struct payment *p)
  * it belongs to. */
 static const char *refund_event(const struct payment *p, int n)
 {
-    if (p->state != SAGA_COMPLETED || n > p->refund_count || !p->refunds[n].result)
+    if (n > p->refund_count || !p->refunds[n].result)
         return NULL;
     return holds(p->refunds[n].result, "refunded") ? "payment.refunded" : "payment.refund_failed";
 }

@@ -26,8 +26,9 @@ enum {
     WIRE_BODY_FRAME_MAX = 64 * 1024,   /* bytes of body in one frame of ours */
     WIRE_BODY_MAX = 128 * 1024 * 1024, /* of a delivery; the broker's own default for max_message_size */
     WIRE_PROPERTIES_MAX = 120 * 1024,  /* encoded properties of a message of ours: they must fit one frame */
-    WIRE_HEADERS_DEPTH_MAX = 16,       /* of header tables, both ways */
-    WIRE_SEND_BUFFER = 1024 * 1024,    /* asked for; the kernel gives what net.core.wmem_max allows */
+    WIRE_HEADERS_DEPTH_MAX = 12,       /* of header tables that come in; deeper ones become text */
+    WIRE_HEADERS_DEPTH_OUT = 16,    /* of those that go out: a dead letter wraps its original's headers into its own */
+    WIRE_SEND_BUFFER = 1024 * 1024, /* asked for; the kernel gives what net.core.wmem_max allows */
 };
 
 enum wire_event_kind {

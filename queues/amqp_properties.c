@@ -201,8 +201,8 @@ static int field_put(const json_t *value, amqp_pool_t *pool, amqp_field_value_t 
 
 static int array_put(const json_t *array, amqp_pool_t *pool, amqp_array_t *ret, int depth, struct err *err)
 {
-    if (depth > WIRE_HEADERS_DEPTH_MAX)
-        return err_set(err, ERR_INVALID, "headers nested deeper than %d", (int)WIRE_HEADERS_DEPTH_MAX);
+    if (depth > WIRE_HEADERS_DEPTH_OUT)
+        return err_set(err, ERR_INVALID, "headers nested deeper than %d", (int)WIRE_HEADERS_DEPTH_OUT);
     size_t count = json_array_size(array);
     ret->entries = pool_new(pool, count, sizeof *ret->entries);
     ret->num_entries = (int)count;
@@ -214,8 +214,8 @@ static int array_put(const json_t *array, amqp_pool_t *pool, amqp_array_t *ret, 
 
 static int table_put(const json_t *object, amqp_pool_t *pool, amqp_table_t *ret, int depth, struct err *err)
 {
-    if (depth > WIRE_HEADERS_DEPTH_MAX)
-        return err_set(err, ERR_INVALID, "headers nested deeper than %d", (int)WIRE_HEADERS_DEPTH_MAX);
+    if (depth > WIRE_HEADERS_DEPTH_OUT)
+        return err_set(err, ERR_INVALID, "headers nested deeper than %d", (int)WIRE_HEADERS_DEPTH_OUT);
     ret->entries = pool_new(pool, json_object_size(object), sizeof *ret->entries);
     ret->num_entries = 0;
     const char *key;

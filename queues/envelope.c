@@ -48,10 +48,8 @@ void mask_card_numbers_json(json_t *value)
     size_t i;
     if (json_is_string(value))
         mask_text(value);
-    json_object_foreach(value, key, member)
-        mask_card_numbers_json(member);
-    json_array_foreach(value, i, member)
-        mask_card_numbers_json(member);
+    json_object_foreach(value, key, member) mask_card_numbers_json(member);
+    json_array_foreach(value, i, member) mask_card_numbers_json(member);
 }
 
 /* "Card-Number" and "card_number" are the same name: letters and digits in lower case. */

@@ -17,13 +17,13 @@
 enum { MESSAGE_ID_MAX = 128, PUBLISHER_MAX = 63 };
 
 /* Headers of ours. Names are part of the contract with operators (docs/integration.md). */
-#define HEADER_PUBLISHER "x-acquit-publisher"         /* who published the original */
-#define HEADER_ATTEMPT "x-acquit-attempt"             /* business attempts made before this one */
-#define HEADER_HISTORY "x-acquit-history"             /* array of {"at","attempt","reason"} */
-#define HEADER_REASON "x-acquit-reason"               /* dead letters: why */
-#define HEADER_DEAD_LETTER "x-acquit-dead-letter"     /* dead letters published by us: its id */
-#define HEADER_REPLAY "x-acquit-replay-of"            /* the dead letter it was replayed from */
-#define HEADER_PROPERTIES "x-acquit-properties"       /* dead letters: all properties that it had there */
+#define HEADER_PUBLISHER "x-acquit-publisher"     /* who published the original */
+#define HEADER_ATTEMPT "x-acquit-attempt"         /* business attempts made before this one */
+#define HEADER_HISTORY "x-acquit-history"         /* array of {"at","attempt","reason"} */
+#define HEADER_REASON "x-acquit-reason"           /* dead letters: why */
+#define HEADER_DEAD_LETTER "x-acquit-dead-letter" /* dead letters published by us: its id */
+#define HEADER_REPLAY "x-acquit-replay-of"        /* the dead letter it was replayed from */
+#define HEADER_PROPERTIES "x-acquit-properties"   /* dead letters: all properties that it had there */
 #define HEADER_BODY_SHA256 "x-acquit-body-sha256" /* dead letters: of the body before card numbers were masked in it */
 #define HEADER_REPLAY_NUMBER "x-acquit-replay-number" /* the n-th replay of that dead letter */
 #define HEADER_QUEUE "x-acquit-queue"                 /* dead letters: the queue it died in */

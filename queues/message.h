@@ -30,8 +30,8 @@ struct message {
 void message_clear(struct message *message);                           /* frees what it owns; leaves it empty */
 void message_copy(struct message *ret, const struct message *message); /* deep; *ret is overwritten, not cleared */
 
-/* All properties and headers as one JSON object, for the archive. Headers whose JSON is longer than MESSAGE_HEADERS_KEPT_MAX bytes are cut: the
- * object then has "headersCut" (the first so many bytes of that JSON, as text), "headersSize" and "headersSha256" (of the whole) instead of "headers".
+/* All properties and headers as one JSON object, for the archive. Headers of more than MESSAGE_HEADERS_KEPT_MAX bytes (as AMQP fields) are cut: the
+ * object then has "headersCut" (the first so many bytes of their JSON, as text), "headersSize" and "headersSha256" (of that JSON) instead of "headers".
  * The caller owns it. */
 json_t *message_properties(const struct message *message);
 

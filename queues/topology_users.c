@@ -93,8 +93,8 @@ static int put_permissions(struct management *management, const char *vhost, con
                            const struct role *role, struct err *err)
 {
     json_t *body =
-        json_pack("{s:o, s:s, s:o}", "configure", own_pattern(role->configure ? role->configure : "^$", user->name), "write",
-                  role->write, "read", own_pattern(role->read, user->name));
+        json_pack("{s:o, s:s, s:o}", "configure", own_pattern(role->configure ? role->configure : "^$", user->name),
+                  "write", role->write, "read", own_pattern(role->read, user->name));
     int result =
         management_put(management, "/api/permissions/%s/%s", (const char *[]){vhost, user->name, NULL}, body, err);
     json_decref(body);

@@ -76,14 +76,13 @@ static json_t *received_body(const struct job *job, const struct publisher_confi
     json_object_set_new(body, "flow", json_string(json_text(wish, "flow", publisher->flow)));
     json_object_set_new(body, "paymentMethod",
                         json_string(json_text(wish, "paymentMethod", publisher->payment_method)));
-    json_object_set_new(
-        body, "merchant",
-        json_string(json_text(wish, "merchant", publisher->merchant)));
+    json_object_set_new(body, "merchant", json_string(json_text(wish, "merchant", publisher->merchant)));
     json_object_set_new(body, "publisher", json_string(job->command.publisher));
     json_object_set_new(body, "messageId", json_string(job->command.message_id));
     json_object_set_new(body, "sha256", json_string(job->command.sha256));
     json_object_set_new(body, "commissionPpm", json_integer(publisher->commission_ppm));
-    json_object_set_new(body, "expiresAt", json_integer(clock_wall_ms() + json_int(wish, "expiresInMs", publisher->expires_in_ms)));
+    json_object_set_new(body, "expiresAt",
+                        json_integer(clock_wall_ms() + json_int(wish, "expiresInMs", publisher->expires_in_ms)));
     json_object_set_new(body, "routes", routes(job, publisher));
     note_reply(job, body);
     json_object_set_new(body, "channels", channels(publisher));
@@ -135,7 +134,8 @@ static enum verdict accept_payment(struct job *job)
 {
     const struct publisher_config *publisher = config_publisher_find(job->around->config, job->command.publisher);
     if (!publisher)
-        return job_dead(job, DEATH_INVALID, "user_id: the publisher %s is not in the configuration", job->command.publisher);
+        return job_dead(job, DEATH_INVALID, "user_id: the publisher %s is not in the configuration",
+                        job->command.publisher);
     json_t *body = received_body(job, publisher);
     json_t *refused = refusal(job, publisher, body);
     keep_personal(job, body);

@@ -466,8 +466,8 @@ static struct uuid dead_letter_id(const struct job *job, const char *body_sha256
     const struct message *message = &job->delivery->message;
     const char *replay = json_text(message->headers, HEADER_REPLAY, "");
     int number = (int)json_int(message->headers, HEADER_REPLAY_NUMBER, 0);
-    snprintf(which, sizeof which, "%.36s:%d %d %.64s %.64s %lld", replay, number, job->command.attempt, job->delivery->queue, body_sha256,
-             (long long)message->timestamp);
+    snprintf(which, sizeof which, "%.36s:%d %d %.64s %.64s %lld", replay, number, job->command.attempt,
+             job->delivery->queue, body_sha256, (long long)message->timestamp);
     if (!uuid_is_nil(job->command.id))
         return uuid_follow_up(job->command.id, "dead-letter", which);
     /* Not of the headers: the broker adds to them at each delivery. */

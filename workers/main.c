@@ -29,6 +29,8 @@ struct process {
     struct surroundings *around;
     struct worker *worker;
     struct exposition *exposition;
+    struct reload reload;
+    const char *name;
 };
 
 static void usage(FILE *out)
@@ -43,7 +45,7 @@ static void usage(FILE *out)
           "  --help          this text\n"
           "  --version       which version this is\n"
           "\n"
-          "SIGTERM drains: what is in work is finished, nothing new is taken.\n"
+          "SIGTERM drains: what is in work is finished, nothing new is taken. SIGHUP reads the settings again.\n"
           "Exit codes: 0 drained, 1 failed, 2 usage, 75 try again later, 78 bad configuration.\n",
           out);
 }
@@ -68,6 +70,15 @@ static void on_drained(void *arg, size_t left)
     if (left > 0)
         log_warn("drain took too long: %zu deliveries go back to the broker", left);
     loop_stop(process->around->loop, EXIT_SUCCESS);
+}
+
+static void on_reload(void *arg, int signo)
+{
+    struct process *process = arg;
+    (void)signo;
+    const struct config *config = program_reload(&process->reload, process->name, process->around->config);
+    if (config)
+        process->around->config = config;
 }
 
 static void on_signal(void *arg, int signo)
@@ -100,8 +111,8 @@ static int serve(struct process *process, int instance, struct err *err)
     process->worker = worker_new(process->type, process->around, err);
     if (!process->worker)
         return -1;
-    if (loop_signal(loop, SIGTERM, on_signal, process) != 0 || loop_signal(loop, SIGINT, on_signal, process) != 0 ||
-        loop_watchdog(loop, worker_healthy, process->worker) != 0)
+    if (loop_signal(loop, SIGHUP, on_reload, process) != 0 || loop_signal(loop, SIGTERM, on_signal, process) != 0 ||
+        loop_signal(loop, SIGINT, on_signal, process) != 0 || loop_watchdog(loop, worker_healthy, process->worker) != 0)
         return err_set(err, ERR_INTERNAL, "cannot watch signals");
     loop_notify("READY=1");
     log_info("ready");
@@ -111,7 +122,7 @@ static int serve(struct process *process, int instance, struct err *err)
 static int run(const struct worker_type *type, int instance, const char *name, const char *config_path)
 {
     struct err err = {0};
-    struct process process = {.type = type};
+    struct process process = {.type = type, .name = name, .reload = {.path = config_path}};
     struct config *config = program_config(config_path, name, &err);
     process.around = config ? surroundings_open(config, name, &err) : NULL;
     int code = process.around ? serve(&process, instance, &err) : -1;
@@ -124,6 +135,7 @@ static int run(const struct worker_type *type, int instance, const char *name, c
     worker_free(process.worker);
     exposition_free(process.exposition);
     surroundings_close(process.around);
+    program_reload_free(&process.reload);
     config_free(config);
     return code;
 }

@@ -49,6 +49,53 @@ struct config *program_config(const char *path, const char *name, struct err *er
     return config;
 }
 
+static bool same_value(const struct setting *setting, const struct config *a, const struct config *b)
+{
+    switch (setting->type) {
+    case CONFIG_TEXT:
+        return strcmp(config_text(a, setting->name), config_text(b, setting->name)) == 0;
+    case CONFIG_INT:
+        return config_int(a, setting->name) == config_int(b, setting->name);
+    case CONFIG_BOOL:
+        return config_bool(a, setting->name) == config_bool(b, setting->name);
+    }
+    return false;
+}
+
+static void note_changes(const struct config *before, const struct config *after)
+{
+    for (size_t i = 0; i < config_setting_count(); i++) {
+        const struct setting *setting = config_setting(i);
+        if (!same_value(setting, before, after))
+            log_info("%s has changed%s", setting->name,
+                     setting->reloadable ? "" : "; it takes effect at the next start");
+    }
+}
+
+const struct config *program_reload(struct reload *reload, const char *name, const struct config *now)
+{
+    struct err err = {0};
+    if (reload->count == RELOADS_MAX) {
+        log_warn("settings were read again %d times; restart to read them once more", RELOADS_MAX);
+        return NULL;
+    }
+    struct config *loaded = program_config(reload->path, name, &err);
+    if (!loaded) {
+        log_error("settings are kept as they were: %s", err.text);
+        return NULL;
+    }
+    reload->loaded[reload->count++] = loaded;
+    note_changes(now, loaded);
+    log_info("settings read again");
+    return loaded;
+}
+
+void program_reload_free(struct reload *reload)
+{
+    while (reload->count > 0)
+        config_free(reload->loaded[--reload->count]);
+}
+
 struct broker_options program_broker(const struct config *config, const char *name)
 {
     return (struct broker_options){

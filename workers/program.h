@@ -21,6 +21,19 @@ bool program_arguments(int argc, char **argv, const char *usage, const char **re
 /* Loads the settings and opens the log under this name (kept by reference). */
 struct config *program_config(const char *path, const char *name, struct err *err) MUST_CHECK;
 
+/* Reading the settings again (SIGHUP). What was loaded before stays alive, since parts of a running program point into it. */
+enum { RELOADS_MAX = 256 };
+struct reload {
+    const char *path; /* as given to program_config(); kept by reference */
+    struct config *loaded[RELOADS_MAX];
+    size_t count;
+};
+
+/* The settings as they stand in the file now, or NULL when they cannot be loaded (logged): then what held holds. Says which changes wait for the next
+ * start. Reloadable scalars and the list of publishers take effect for whoever looks them up in the result. */
+const struct config *program_reload(struct reload *reload, const char *name, const struct config *now);
+void program_reload_free(struct reload *reload);
+
 /* The broker's settings under this connection name (kept by reference). */
 struct broker_options program_broker(const struct config *config, const char *name);
 /* Our user at the broker, which it checks against the user_id of what we publish. */

@@ -564,10 +564,12 @@ static const struct step *understand(struct worker *worker, struct job *job)
     if (step)
         return step;
     bool require_user = config_bool(worker->around->config, "broker.require_user");
-    bool readable = command_decode(job->delivery, worker->around->internal_users, require_user, &job->command, &err) == 0;
+    bool readable =
+        command_decode(job->delivery, worker->around->internal_users, require_user, &job->command, &err) == 0;
     const char *reply_to = job->delivery->message.reply_to;
     if (readable && reply_to && !reply_allowed(reply_to, job->command.publisher))
-        err_set(&err, ERR_INVALID, "reply_to: only a direct reply-to or a queue app.%s.* is answered", job->command.publisher);
+        err_set(&err, ERR_INVALID, "reply_to: only a direct reply-to or a queue app.%s.* is answered",
+                job->command.publisher);
     else if (readable) {
         step = find_step(worker->type, job->command.type->name);
         if (step)

@@ -282,7 +282,7 @@ static void drain(void)
     int before;
     do {
         before = taken_count;
-        turn_for(150);
+        turn_for(400);
     } while (taken_count > before);
     close_consumer();
     ack_at_once = false;

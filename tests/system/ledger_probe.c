@@ -1199,6 +1199,92 @@ static void test_money(struct store *store, struct db *db)
     json_decref(balance);
 }
 
+/* One fact with a body (taken) and what book.h makes of it, by a function of the payment as it stands. */
+static bool live(struct store *store, struct uuid id, const char *slot, const char *outcome, json_t *body,
+                 int (*book)(const struct payment *p, struct new_transfer *ret, struct err *err))
+{
+    struct err err = {0};
+    struct facts facts = {0};
+    struct payment p;
+    struct new_transfer transfers[BOOK_LEGS_MAX];
+    must(store_load(store, &id, 1, &facts, &err) == 0 && saga_fold(&facts, &p, &err) == 0, "the payment", &err);
+    int legs = book ? book(&p, transfers, &err) : 0;
+    must(legs >= 0, slot, &err);
+    struct new_fact f = fact(id, slot, outcome, "");
+    f.body = body;
+    struct append append = {.facts = &f, .fact_count = 1, .transfers = transfers, .transfer_count = (size_t)legs};
+    bool ok = store_append(store, &append, &err) == 0 && f.won;
+    if (!ok)
+        printf("# %s: %s\n", slot, err.text);
+    payment_clear(&p);
+    facts_clear(&facts);
+    json_decref(body);
+    return ok;
+}
+
+static int hold_1(const struct payment *p, struct new_transfer *ret, struct err *err)
+{
+    return book_hold(p, 1, "life", "auth:1:result", ret, err);
+}
+
+static int capture_1(const struct payment *p, struct new_transfer *ret, struct err *err)
+{
+    return book_capture(p, 1, 1001, ret, err);
+}
+
+static int refund_1(const struct payment *p, struct new_transfer *ret, struct err *err)
+{
+    return book_refund(p, 1, ret, err);
+}
+
+static int refund_2(const struct payment *p, struct new_transfer *ret, struct err *err)
+{
+    return book_refund(p, 2, ret, err);
+}
+
+/* The balance of an account, debits less credits; -1 when there is no such account. */
+static int64_t balance_of(struct db *db, const char *account)
+{
+    struct err err = {0};
+    json_t *all = read_trial_balance(db, &err), *row;
+    int64_t balance = -1;
+    size_t i;
+    must(all, "read_trial_balance", &err);
+    json_array_foreach(all, i, row) if (strcmp(json_text(row, "account", ""), account) == 0) balance =
+        json_int(row, "balance", -1);
+    json_decref(all);
+    return balance;
+}
+
+/* What book.h makes of a payment's life, and what the ledger accepts, are the same thing. */
+static void test_books(struct store *store, struct db *db)
+{
+    struct uuid id = payment("life", 0);
+    int64_t commission = balance_of(db, "commission");
+    check(live(store, id, "received", "accepted",
+               json_pack("{s:s, s:i, s:s, s:s, s:i}", "flow", "plain", "amount", 1001, "currency", "EUR", "merchant",
+                         "life", "commissionPpm", 29000),
+               NULL) &&
+              live(store, id, "auth:1", "intent", json_pack("{s:s}", "provider", "life"), NULL) &&
+              live(store, id, "auth:1:result", "approved", json_object(), hold_1) &&
+              balance_of(db, "payable:life") == 0 && live(store, id, "decision", "commit:1", json_object(), NULL) &&
+              live(store, id, "capture", "captured", json_pack("{s:i}", "amount", 1001), capture_1),
+          "a payment is booked from its approval to its capture");
+    check(balance_of(db, "receivable:life") == 1001 && balance_of(db, "payable:life") == -972 &&
+              balance_of(db, "commission") == commission - 29,
+          "the provider owes us, we owe the merchant, and keep the commission");
+    check(live(store, id, "refund:1", "accepted",
+               json_pack("{s:i, s:i, s:i}", "amount", 500, "total", 500, "commission", 14), NULL) &&
+              live(store, id, "refund:1:result", "refunded", json_object(), refund_1) &&
+              live(store, id, "refund:2", "accepted",
+                   json_pack("{s:i, s:i, s:i}", "amount", 501, "total", 1001, "commission", 15), NULL) &&
+              live(store, id, "refund:2:result", "refunded", json_object(), refund_2),
+          "and its refunds");
+    check(balance_of(db, "receivable:life") == 0 && balance_of(db, "payable:life") == 0 &&
+              balance_of(db, "commission") == commission,
+          "after a full refund every account is where it was");
+}
+
 static void test_refund_lookup(struct store *store, struct db *db)
 {
     struct err err = {0};
@@ -1275,6 +1361,7 @@ static void run_tests(struct db *admin)
     test_writers(db);
     test_pages(store, db);
     test_money(store, db);
+    test_books(store, db);
     test_refund_lookup(store, db);
     test_sweep(store, db);
     test_large_batch(store, db);

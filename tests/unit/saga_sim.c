@@ -285,6 +285,9 @@ static void check_world(struct sim *sim)
         sim_fail(sim, "two captures");
     if (live > 1 && !sim->stalls) /* who sends after send_until makes a second one, which is voided */
         sim_fail(sim, "L6: two authorizations live at once");
+    bool failed = sim->payment.ended && sim->payment.state != SAGA_COMPLETED;
+    if (failed && live > captured && !sim->stalls)
+        sim_fail(sim, "failed, but an authorization is still live at the provider");
     if (world_refunded(w) > (captured ? WORLD_AMOUNT : 0))
         sim_fail(sim, "refunded more than captured");
     if (w->tokens == TOKENS_ACTIVE && !captured)
@@ -738,6 +741,24 @@ static void check_refund_books(struct sim *sim)
     }
 }
 
+/* The end was told, and of a completed payment each refund. */
+static void check_told(struct sim *sim)
+{
+    static const char *const ENDS[PUBLIC_STATE_COUNT] = {[PUBLIC_FAILED] = "failed", [PUBLIC_CANCELLED] = "cancelled"};
+    bool completed = sim->payment.state == SAGA_COMPLETED;
+    char slot[SLOT_SIZE], result[SLOT_SIZE];
+    snprintf(slot, sizeof slot, "notice:payment.%s:webhook", completed ? "completed" : ENDS[sim->payment.public]);
+    if (!facts_find(&sim->facts, slot))
+        sim_fail(sim, "at rest without %s", slot);
+    for (int n = 1; n <= WORLD_REFUNDS && completed; n++) {
+        snprintf(result, sizeof result, "refund:%d:result", n);
+        bool refunded = stands(sim, result, "refunded");
+        snprintf(slot, sizeof slot, "notice:payment.%s.%d:webhook", refunded ? "refunded" : "refund_failed", n);
+        if (facts_find(&sim->facts, result) && !facts_find(&sim->facts, slot))
+            sim_fail(sim, "at rest without %s", slot);
+    }
+}
+
 /* L3: the same facts in another order are the same payment. */
 static void check_order(struct sim *sim)
 {
@@ -771,6 +792,8 @@ static void check_rest(struct sim *sim)
         check_sold(sim);
     else if (p->ended)
         check_money_gone(sim);
+    if (p->ended)
+        check_told(sim);
     check_refund_books(sim);
     check_order(sim);
 }

@@ -328,7 +328,7 @@ static void test_what_amqp_cannot_carry(void **state)
     expect_refused(&message, "header");
     json_object_clear(message.headers);
     json_t *deep = message.headers;
-    for (int i = 0; i < WIRE_HEADERS_DEPTH_MAX - 1; i++)
+    for (int i = 0; i < WIRE_HEADERS_DEPTH_OUT - 1; i++)
         json_object_set_new(deep, "in", json_object()), deep = json_object_get(deep, "in");
     assert_int_equal(wire_check(&message, &n, NULL), 0);
     json_object_set_new(deep, "in", json_array());
@@ -369,7 +369,57 @@ static void test_properties_for_the_archive(void **state)
     json_decref(kept);
 }
 
-/* A dead letter has its original's properties as a header: they must fit beside ours, whatever they were. */
+/* A dead letter has its original's properties as a header: they must fit beside ours, whatever they were, and also when that one dies. */
+static void expect_can_be_a_dead_letter(json_t *headers)
+{
+    size_t n;
+    for (int death = 0; death < 3; death++) {
+        struct message message = {.headers = headers};
+        json_t *kept = message_properties(&message);
+        json_decref(headers);
+        struct message dead = {.headers = json_pack("{s:o}", "x-acquit-properties", kept)};
+        struct err err = {0};
+        if (wire_check(&dead, &n, &err) != 0)
+            fail_msg("%s", err.text);
+        assert_true(n < MESSAGE_HEADERS_KEPT_MAX + 1024);
+        /* and as it comes in again */
+        static char whole[WIRE_PROPERTIES_MAX];
+        n = sizeof whole;
+        assert_int_equal(wire_properties_encode(&dead, whole, &n, NULL), 0);
+        json_decref(dead.headers);
+        assert_int_equal(wire_properties_decode(whole, n, &dead, NULL), 0);
+        headers = dead.headers;
+        dead.headers = NULL;
+        message_clear(&dead);
+    }
+    json_decref(headers);
+}
+
+static void test_any_headers_can_be_a_dead_letters(void **state)
+{
+    (void)state;
+    struct message message;
+    nested('F', 21000);
+    decode(&message);
+    expect_can_be_a_dead_letter(json_incref(message.headers));
+    message_clear(&message);
+    nested('A', 21000);
+    decode(&message);
+    expect_can_be_a_dead_letter(json_incref(message.headers));
+    message_clear(&message);
+
+    json_t *list = json_array(); /* few bytes of JSON, many of AMQP */
+    for (int i = 0; i < 13000; i++)
+        json_array_append_new(list, json_integer(1));
+    expect_can_be_a_dead_letter(json_pack("{s:o}", "list", list));
+    char *large = calloc(1, 100001);
+    memset(large, 'x', 100000);
+    expect_can_be_a_dead_letter(json_pack("{s:s}", "large", large));
+    memset(large, 1, 100000); /* one byte each, but six in JSON */
+    expect_can_be_a_dead_letter(json_pack("{s:s}", "large", large));
+    free(large);
+}
+
 static void test_large_headers_are_cut(void **state)
 {
     (void)state;
@@ -385,10 +435,7 @@ static void test_large_headers_are_cut(void **state)
     assert_in_range(shown, MESSAGE_HEADERS_KEPT_MAX - 4, MESSAGE_HEADERS_KEPT_MAX);
     assert_true(json_int(kept, "headersSize", 0) > 20000);
     assert_int_equal(strlen(json_text(kept, "headersSha256", "")), 64);
-    json_decref(message.headers);
-    message.headers = json_pack("{s:o}", "x-acquit-properties", kept);
-    size_t n;
-    assert_int_equal(wire_check(&message, &n, NULL), 0);
+    json_decref(kept);
     json_decref(message.headers);
 }
 
@@ -444,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_what_amqp_cannot_carry),
         cmocka_unit_test(test_properties_for_the_archive),
+        cmocka_unit_test(test_any_headers_can_be_a_dead_letters),
         cmocka_unit_test(test_large_headers_are_cut),
         cmocka_unit_test(test_copy_and_clear),
         cmocka_unit_test(test_cutting_text),

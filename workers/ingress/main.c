@@ -40,11 +40,13 @@ static const char usage[] =
     "  --help          this text\n"
     "\n"
     "SIGTERM drains: requests in hand are answered, no further ones are taken.\n"
+    "SIGHUP reads the settings again.\n"
     "Exit codes: 0 drained, 1 failed, 2 usage, 75 try again later, 78 bad configuration.\n";
 
 struct process {
     struct ingress ingress;
     struct config *config;
+    struct reload reload;
     struct exposition *exposition;
     struct loop_source *drain_timer;
     int64_t drain_until_ms;
@@ -70,6 +72,20 @@ static void on_drain(void *arg)
         waiting_hurry(ingress->waiting);
     }
     loop_timer_set(process->drain_timer, LOOK_MS);
+}
+
+static void on_reload(void *arg, int signo)
+{
+    struct process *process = arg;
+    (void)signo;
+    struct err err = {0};
+    const struct config *config = program_reload(&process->reload, program, process->ingress.config);
+    struct auth *auth = config ? auth_new(config, &err) : NULL;
+    if (!auth)
+        return; /* said already; what held holds */
+    auth_free(process->ingress.auth);
+    process->ingress.auth = auth;
+    process->ingress.config = config;
 }
 
 static void on_signal(void *arg, int signo)
@@ -203,8 +219,8 @@ static bool is_healthy(void *arg)
 static int serve(struct process *process, struct err *err)
 {
     struct loop *loop = process->ingress.loop;
-    if (loop_signal(loop, SIGTERM, on_signal, process) < 0 || loop_signal(loop, SIGINT, on_signal, process) < 0 ||
-        loop_watchdog(loop, is_healthy, process) < 0)
+    if (loop_signal(loop, SIGHUP, on_reload, process) < 0 || loop_signal(loop, SIGTERM, on_signal, process) < 0 ||
+        loop_signal(loop, SIGINT, on_signal, process) < 0 || loop_watchdog(loop, is_healthy, process) < 0)
         return err_set(err, ERR_INTERNAL, "cannot watch signals");
     loop_notify("READY=1");
     log_info("ready on %s port %d", config_text(process->config, "ingress.listen"),
@@ -221,13 +237,14 @@ int main(int argc, char **argv)
     log_open(program, LOG_INFO_LEVEL);
     signal(SIGPIPE, SIG_IGN);
     struct err err = {0};
-    struct process process = {.config = program_config(config_path, program, &err)};
+    struct process process = {.config = program_config(config_path, program, &err), .reload = {.path = config_path}};
     code = process.config && open_all(&process, &err) == 0 ? serve(&process, &err) : -1;
     if (code < 0) {
         log_error("%s", err.text);
         code = err_exit_code(&err);
     }
     close_all(&process);
+    program_reload_free(&process.reload);
     config_free(process.config);
     return code;
 }

@@ -34,10 +34,12 @@ static const char usage[] =
     "  --help          this text\n"
     "\n"
     "Several may run; they do no harm to each other.\n"
+    "SIGHUP reads the settings again.\n"
     "Exit codes: 0 drained, 1 failed, 2 usage, 75 try again later, 78 bad configuration.\n";
 
 struct process {
     struct config *config;
+    struct reload reload;
     struct loop *loop;
     struct db *db;
     struct publisher *publisher;
@@ -55,6 +57,14 @@ static void on_drain(void *arg)
         loop_stop(process->loop, EXIT_SUCCESS);
     else
         loop_timer_set(process->drain_timer, DRAIN_LOOK_MS);
+}
+
+/* Of the keeper's settings only the log's level can change while it runs. */
+static void on_reload(void *arg, int signo)
+{
+    struct process *process = arg;
+    (void)signo;
+    program_reload(&process->reload, program, process->config);
 }
 
 static void on_signal(void *arg, int signo)
@@ -136,8 +146,8 @@ static void close_all(struct process *process)
 static int serve(struct process *process, struct err *err)
 {
     struct loop *loop = process->loop;
-    if (loop_signal(loop, SIGTERM, on_signal, process) < 0 || loop_signal(loop, SIGINT, on_signal, process) < 0 ||
-        loop_watchdog(loop, is_healthy, process) < 0)
+    if (loop_signal(loop, SIGHUP, on_reload, process) < 0 || loop_signal(loop, SIGTERM, on_signal, process) < 0 ||
+        loop_signal(loop, SIGINT, on_signal, process) < 0 || loop_watchdog(loop, is_healthy, process) < 0)
         return err_set(err, ERR_INTERNAL, "cannot watch signals");
     loop_notify("READY=1");
     log_info("ready");
@@ -153,13 +163,14 @@ int main(int argc, char **argv)
     log_open(program, LOG_INFO_LEVEL);
     signal(SIGPIPE, SIG_IGN);
     struct err err = {0};
-    struct process process = {.config = program_config(config_path, program, &err)};
+    struct process process = {.config = program_config(config_path, program, &err), .reload = {.path = config_path}};
     code = process.config && open_all(&process, &err) == 0 ? serve(&process, &err) : -1;
     if (code < 0) {
         log_error("%s", err.text);
         code = err_exit_code(&err);
     }
     close_all(&process);
+    program_reload_free(&process.reload);
     config_free(process.config);
     return code;
 }
