@@ -110,6 +110,21 @@ def test_same_key_other_body_has_no_effect(world):
     assert world.state(payment) == "completed" and world.ledger_net(payment)[0] == 500
 
 
+def test_two_bodies_under_one_key_before_either_is_recorded(world):
+    """L10 over HTTP: both get a 202 while nobody knows; one of them is answered 409 for ever at its statusUrl."""
+    world.farm.stop_program("authorize-1")
+    key = world.key()
+    answers = [world.http("POST", "/api/payments/process", world.plain(amount), key=key) for amount in (610, 611)]
+    assert [status for status, _ in answers] == [202, 202]
+    urls = [answer["data"]["statusUrl"] for _, answer in answers]
+    payment = world.expect(key, "shop")
+    world.farm.start_worker("authorize-1")
+    world.wait_state(payment, "completed")
+    found = sorted(world.http("GET", url)[0] for url in urls)
+    assert found == [200, 409]
+    farms.wait_for(lambda: [x for x in world.dead_letters() if x.get("messageId") == key], 20, "the loser's archive")
+
+
 def test_sixty_four_refunds_of_sixty_on_a_hundred(world, three_of_each):
     """One wins, sixty-three are told no, the twin sees one refund (L2)."""
     payment = world.pay(world.plain(100))

@@ -144,3 +144,18 @@ int refund_id_parse(const char *text, struct uuid *ret)
         return -1;
     return public_id_parse(as_public, ret);
 }
+
+int params_command(const char *text, struct uuid *ret_id, char ret_sha256[static 65], struct err *err)
+{
+    char id[UUID_TEXT_SIZE];
+    size_t size = strcspn(text, ".");
+    const char *hash = text[size] ? text + size + 1 : "";
+    if (size != UUID_TEXT_SIZE - 1 || strlen(hash) != 64 || strspn(hash, "0123456789abcdef") != 64)
+        return err_set(err, ERR_INVALID, "command: must be what statusUrl of the 202 says");
+    memcpy(id, text, size);
+    id[size] = '\0';
+    if (uuid_parse(id, ret_id) != 0)
+        return err_set(err, ERR_INVALID, "command: must begin with the commandId of the 202");
+    memcpy(ret_sha256, hash, 65);
+    return 0;
+}

@@ -33,6 +33,9 @@ int params_int(const char *text, int64_t fallback, int64_t least, int64_t most, 
 /* A W3C traceparent that may be passed on: version 00, lower-case hex, ids not all zero. */
 bool params_traceparent(const char *text);
 
+/* `?command=`: a command id, a dot, and the SHA-256 of the body that it was sent with, as statusUrl gives it. */
+int params_command(const char *text, struct uuid *ret_id, char ret_sha256[static 65], struct err *err) MUST_CHECK;
+
 /* "application/json", with parameters or without. */
 bool params_is_json(const char *content_type);
 

@@ -225,10 +225,36 @@ static json_t *accepted_view(const struct accepted *accepted)
     return view_pending(accepted->payment_id, accepted->amount, accepted->currency);
 }
 
+/* A body that lost its key to another gets the same 409 for ever. True after answering it, or when the ledger could not be asked. */
+static bool answered_conflict(struct ingress *ingress, struct request *request)
+{
+    struct uuid id;
+    char said[SHA256_HEX_SIZE], kept[1][SHA256_HEX_SIZE] = {""};
+    struct err err = {0};
+    struct answer answer = {0};
+    const char *command = request_query(request, "command");
+    if (!command)
+        return false;
+    if (params_command(command, &id, said, &err) != 0) {
+        answer_invalid(&answer, "command", "%s", err.text);
+    } else if (store_commands(ingress->store, &id, 1, kept, &err) != 0) {
+        answer = ledger_failure(&err);
+    } else if (kept[0][0] && strcmp(kept[0], said) != 0) {
+        answer = answer_failure(
+            FAILURE_KEY_CONFLICT,
+            "the Idempotency-Key of this command was used for another body; send a new request under a new key");
+        answer_detail(&answer, NULL, "the body differs from the first request with this key");
+    } else {
+        return false;
+    }
+    request_answer(request, answer);
+    return true;
+}
+
 void payment_status(struct ingress *ingress, struct request *request)
 {
     struct own own;
-    if (own_or_answer(ingress, request, visit_of(request)->match.id, &own)) {
+    if (own_or_answer(ingress, request, visit_of(request)->match.id, &own) && !answered_conflict(ingress, request)) {
         json_t *data = own.accepted ? accepted_view(own.accepted) : view_status(&own.facts, &own.payment);
         const char *message = state_message(own.accepted ? PUBLIC_PENDING : own.payment.public);
         request_answer(request, answer_success(200, message, data));

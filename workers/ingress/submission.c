@@ -86,11 +86,22 @@ static void add_command_id(const struct submission *submission, json_t *data)
     json_object_set_new(data, "commandId", json_string(text));
 }
 
+/* Where the answer to this very body will stand: two bodies under one key have the same command id, so the body's hash goes with it (L10). */
+static void add_status_url(const struct submission *submission, json_t *data)
+{
+    char command[UUID_TEXT_SIZE], payment[PUBLIC_ID_SIZE];
+    uuid_format(submission->command_id, command);
+    public_id_format(submission->payment_id, payment);
+    json_object_set_new(data, "statusUrl",
+                        json_sprintf("/api/payments/%s/status?command=%s.%s", payment, command, submission->sha256));
+}
+
 void submission_pending(struct submission *submission, const struct facts *facts, const struct payment *payment)
 {
     const struct submission_kind *kind = submission->kind;
     json_t *data = kind->pending(submission, facts, payment);
     add_command_id(submission, data);
+    add_status_url(submission, data);
     struct answer answer = answer_success(202, kind->accepted, data);
     kind->locate(submission, &answer);
     submission_answer(submission, answer);
