@@ -19,7 +19,7 @@
  *   decision              "commit:N" | "abort"; body of abort: {"reason": one of REASONS, "code", "message"}
  *   capture               "captured" | "refused"; body: {"amount","provider","reference","evidence"}
  *   void:N                "voided" | "expired" | "nothing"
- *   refund:N              "accepted" | "refused"; body: {"amount","key","sendUntil","total","reason","code"}
+ *   refund:N              "accepted" | "refused"; body: {"amount","key","sendUntil","total","commission","reason","code"}
  *   refund:N:result       "refunded" | "refused"
  *   dead:<id>:<n>         the dead command's type, e.g. "token.activate", whatever it was; body: {"deadLetter","reason","held":bool}
  *   replay:<id>:<n>       "replayed"; body: {"reason"}
