@@ -366,10 +366,14 @@ json_t *read_dead_letter(struct db *db, struct uuid id, struct err *err)
 
 /* The newest payment's seq, and an xid that is above that of every transaction which can own a seq up to it: a
  * transaction has its xid before it takes a seq (001_ledger.sql), and the two statements run one after the other. */
+/* What begins something that may need a look later: a payment, or, after its end, a refund or a late approval. The same words as the index
+ * event_watched. */
+#define WATCHED "slot ~ '^(received|refund:[0-9]+|auth:[0-9]+:late)$'"
+
 static int newest_payment(struct db *db, int64_t *ret_seq, char ret_xid[static NUMBER_SIZE], struct err *err)
 {
     static const struct db_statement statements[] = {
-        {.sql = "select coalesce(max(seq), 0) from ledger.event where slot = 'received'"},
+        {.sql = "select coalesce(max(seq), 0) from ledger.event where " WATCHED},
         {.sql = "select pg_current_xact_id()"},
     };
     struct db_result *results[2] = {NULL};
@@ -415,12 +419,11 @@ int read_new_payments(struct db *db, int64_t after_seq, struct uuid *ret_ids, in
         return ready;
     }
     const char *params[] = {number(after_seq, after), number(newest, upto), number(limit, rows)};
-    int count =
-        take_ids(db_query(db,
-                          "select payment_id, seq from ledger.event where slot = 'received' and seq > $1::bigint"
-                          " and seq <= $2::bigint order by seq limit $3::int",
-                          3, params, err),
-                 ret_ids, seqs);
+    int count = take_ids(db_query(db,
+                                  "select payment_id, seq from ledger.event where " WATCHED " and seq > $1::bigint"
+                                  " and seq <= $2::bigint order by seq limit $3::int",
+                                  3, params, err),
+                         ret_ids, seqs);
     if (count >= 0)
         *ret_seq = count == limit ? seqs[count - 1] : newest;
     return count;

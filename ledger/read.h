@@ -42,7 +42,7 @@ json_t *read_dead_letters(struct db *db, const char *state, int64_t before_seq, 
  * "bodyEncoding":"base64"), "facts" (its dead: and replay: facts). NULL with ERR_NOT_FOUND. */
 json_t *read_dead_letter(struct db *db, struct uuid id, struct err *err) MUST_CHECK;
 
-/* New payments since `after_seq` for the keeper's sweep: ids and seqs, oldest first; complete up to *ret_seq, which
+/* Payments that began, or began a refund, or were approved too late, since `after_seq`, for the keeper's sweep (one may come twice): ids and seqs, oldest first; complete up to *ret_seq, which
  * is where to go on (rows of transactions still open are never skipped: it waits for them a second, then answers 0).
  * On the primary only. Returns the count, -1 on failure. */
 int read_new_payments(struct db *db, int64_t after_seq, struct uuid *ret_ids, int limit, int64_t *ret_seq,

@@ -165,7 +165,7 @@ static const char *end_event(const struct payment *p)
     return p->public == PUBLIC_CANCELLED ? "payment.cancelled" : "payment.failed";
 }
 
-/* Of a refund of a completed payment. A refused request was answered at once, and an unwind is told as the failure
+/* Said of completed payments only (NEXT): a refused request was answered at once, and an unwind is told as the failure
  * it belongs to. */
 static const char *refund_event(const struct payment *p, int n)
 {

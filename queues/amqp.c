@@ -355,13 +355,6 @@ int wire_prefetch(struct wire *wire, int count, struct err *err)
     return check(wire, amqp_get_rpc_reply(wire->state), err);
 }
 
-int wire_consume(struct wire *wire, const char *queue, const char *tag, struct err *err)
-{
-    limit_call(wire);
-    amqp_basic_consume(wire->state, CHANNEL, text_bytes(queue), text_bytes(tag), 0, 0, 0, amqp_empty_table);
-    return check(wire, amqp_get_rpc_reply(wire->state), err);
-}
-
 int wire_confirms(struct wire *wire, struct err *err)
 {
     limit_call(wire);
@@ -622,7 +615,7 @@ int wire_requeue(struct wire *wire, uint64_t tag, struct err *err)
     return send_method(wire, AMQP_BASIC_NACK_METHOD, &m, err);
 }
 
-int wire_consume_later(struct wire *wire, const char *queue, const char *tag, struct err *err)
+int wire_consume(struct wire *wire, const char *queue, const char *tag, struct err *err)
 {
     amqp_basic_consume_t m = {.queue = text_bytes(queue), .consumer_tag = text_bytes(tag)};
     return send_method(wire, AMQP_BASIC_CONSUME_METHOD, &m, err);

@@ -71,7 +71,6 @@ int wire_fd(const struct wire *wire);
 /* Set-up calls: they wait for the broker's answer, within what is left of timeout_ms. wire_deadline() grants a new one. */
 void wire_deadline(struct wire *wire, int64_t timeout_ms);
 int wire_prefetch(struct wire *wire, int count, struct err *err) MUST_CHECK;
-int wire_consume(struct wire *wire, const char *queue, const char *tag, struct err *err) MUST_CHECK;
 int wire_confirms(struct wire *wire, struct err *err) MUST_CHECK;
 int wire_declare_exchange(struct wire *wire, const char *name, const char *type, const char *alternate,
                           struct err *err) MUST_CHECK;
@@ -94,8 +93,8 @@ void wire_uncork(struct wire *wire);
 /* Acknowledgements and consumers; a few bytes each, sent at once. */
 int wire_ack(struct wire *wire, uint64_t tag, bool multiple, struct err *err) MUST_CHECK;
 int wire_requeue(struct wire *wire, uint64_t tag, struct err *err) MUST_CHECK;
-int wire_consume_later(struct wire *wire, const char *queue, const char *tag,
-                       struct err *err) MUST_CHECK;                              /* answer: WIRE_CONSUME_OK */
+int wire_consume(struct wire *wire, const char *queue, const char *tag,
+                 struct err *err) MUST_CHECK;                                    /* answer: WIRE_CONSUME_OK */
 int wire_cancel(struct wire *wire, const char *tag, struct err *err) MUST_CHECK; /* answer: WIRE_CANCEL_OK */
 
 /* Can AMQP carry it? ERR_INVALID names the property that does not fit. *ret_size is that of its encoded properties. */

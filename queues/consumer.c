@@ -282,9 +282,8 @@ static void new_tag(struct consumer *consumer, struct subscription *subscription
 }
 
 /* Brings one subscription a step towards what is wanted; the broker's answer brings the next step. */
-static int step(struct consumer *consumer, struct subscription *subscription, struct err *err)
+static int step(struct consumer *consumer, struct wire *wire, struct subscription *subscription, struct err *err)
 {
-    struct wire *wire = session_wire(consumer->session);
     if (consumer->paused && subscription->state == ON) {
         subscription->state = STOPPING;
         return wire_cancel(wire, subscription->tag, err);
@@ -292,7 +291,7 @@ static int step(struct consumer *consumer, struct subscription *subscription, st
     if (!consumer->paused && subscription->state == OFF) {
         subscription->state = STARTING;
         new_tag(consumer, subscription);
-        return wire_consume_later(wire, queue_of(consumer, subscription), subscription->tag, err);
+        return wire_consume(wire, queue_of(consumer, subscription), subscription->tag, err);
     }
     return 0;
 }
@@ -301,7 +300,7 @@ static void step_all(struct consumer *consumer)
 {
     struct err err = {0};
     for (size_t i = 0; i < consumer->queue_count && session_wire(consumer->session); i++)
-        if (step(consumer, &consumer->subscriptions[i], &err) != 0)
+        if (step(consumer, session_wire(consumer->session), &consumer->subscriptions[i], &err) != 0)
             session_lost(consumer->session, &err);
 }
 
@@ -312,7 +311,7 @@ static void on_answer(struct consumer *consumer, const struct wire_event *event)
     if (!subscription)
         return;
     subscription->state = event->kind == WIRE_CONSUME_OK ? ON : OFF;
-    if (step(consumer, subscription, &err) != 0)
+    if (step(consumer, session_wire(consumer->session), subscription, &err) != 0)
         session_lost(consumer->session, &err);
 }
 
@@ -348,15 +347,11 @@ static int opened(void *arg, struct wire *wire, struct err *err)
     consumer->acked = 0;
     if (wire_prefetch(wire, consumer->prefetch, err) != 0)
         return -1;
+    /* Not waited for: with the first queue's deliveries to prepare, the broker may take its time to answer for the second. */
     for (size_t i = 0; i < consumer->queue_count; i++) {
-        struct subscription *subscription = &consumer->subscriptions[i];
-        subscription->state = OFF;
-        new_tag(consumer, subscription);
-        if (consumer->paused)
-            continue;
-        if (wire_consume(wire, consumer->queues[i], subscription->tag, err) != 0)
-            return err_prefix(err, "queue %s", consumer->queues[i]);
-        subscription->state = ON;
+        consumer->subscriptions[i].state = OFF;
+        if (step(consumer, wire, &consumer->subscriptions[i], err) != 0)
+            return -1;
     }
     return 0;
 }
@@ -442,5 +437,10 @@ void consumer_free(struct consumer *consumer)
 
 bool consumer_connected(const struct consumer *consumer)
 {
-    return session_wire(consumer->session) != NULL;
+    if (!session_wire(consumer->session))
+        return false;
+    for (size_t i = 0; i < consumer->queue_count; i++)
+        if (!consumer->paused && consumer->subscriptions[i].state != ON)
+            return false;
+    return true;
 }

@@ -51,6 +51,7 @@ void consumer_requeue(struct consumer *consumer, const struct delivery *delivery
 /* No further deliveries (basic.cancel) / again. Acknowledging goes on. What the broker had sent already is kept back until consumer_resume(). */
 void consumer_pause(struct consumer *consumer);
 void consumer_resume(struct consumer *consumer);
+/* Connected and consuming from every queue, or paused. */
 bool consumer_connected(const struct consumer *consumer);
 
 void delivery_free(struct delivery *delivery);

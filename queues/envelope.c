@@ -23,7 +23,8 @@ enum {
     NUMBER_TEXT = 64,
 };
 
-#define DEAD_LETTER_QUEUES "acquit.dead."
+#define OUR_QUEUES "acquit."
+#define DEAD_LETTER_QUEUES OUR_QUEUES "dead."
 #define ANONYMOUS "anonymous"
 
 /* Card numbers. */
@@ -185,6 +186,20 @@ static bool is_dead_letter(const struct delivery *delivery)
     return delivery->queue && strncmp(delivery->queue, DEAD_LETTER_QUEUES, strlen(DEAD_LETTER_QUEUES)) == 0;
 }
 
+/* An app's queue may dead-letter what it holds, our answers too, into acquit.in: then our user_id stands on a message that the app has sent on its way. The
+ * broker notes every queue that a message died in, and nobody can take that note away. */
+static bool came_through_a_strange_queue(const json_t *headers)
+{
+    size_t i;
+    const json_t *death;
+    json_array_foreach(json_object_get(headers, "x-death"), i, death)
+    {
+        if (strncmp(json_text(death, "queue", ""), OUR_QUEUES, strlen(OUR_QUEUES)) != 0)
+            return true;
+    }
+    return false;
+}
+
 static int set_publisher(const char *name, const char *where, struct command *ret, struct err *err)
 {
     if (!publisher_name_ok(name))
@@ -199,6 +214,9 @@ static int read_publisher(const struct delivery *delivery, bool internal, bool r
 {
     const struct message *message = &delivery->message;
     const json_t *header = json_object_get(message->headers, HEADER_PUBLISHER);
+    if (internal && came_through_a_strange_queue(message->headers))
+        return err_set(err, ERR_INVALID,
+                       "user_id: a message of ours that was dead-lettered by a queue that is not ours");
     if (header && !internal)
         return err_set(err, ERR_INVALID,
                        HEADER_PUBLISHER ": only our own users may speak for another; leave the header out");
@@ -206,7 +224,8 @@ static int read_publisher(const struct delivery *delivery, bool internal, bool r
         return err_set(err, ERR_INVALID, HEADER_PUBLISHER ": must be a text");
     if (header)
         return set_publisher(json_string_value(header), HEADER_PUBLISHER, ret, err);
-    if (internal && is_dead_letter(delivery)) /* whoever moved it here knew of none */
+    if (internal && is_dead_letter(delivery) &&
+        json_object_get(message->headers, HEADER_DEAD_LETTER)) /* whoever moved it here knew of none */
         return err_set(err, ERR_INVALID, "the dead letter's publisher is not known");
     if (message->user_id)
         return set_publisher(message->user_id, "user_id", ret, err);
@@ -272,6 +291,19 @@ static bool is_printable(const char *text)
         if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0))
             return false;
     return true;
+}
+
+/* Properties that come out again, in facts and answers, must carry no card number either (L11). */
+static int check_properties(const struct message *message, struct err *err)
+{
+    const struct {
+        const char *name, *text;
+    } properties[] = {
+        {"correlation_id", message->correlation_id}, {"reply_to", message->reply_to}, {"type", message->type}};
+    for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++)
+        if (properties[i].text && is_card_text(properties[i].text))
+            return err_set(err, ERR_INVALID, "%s: looks like a card number; leave it out", properties[i].name);
+    return 0;
 }
 
 static int read_message_id(const struct message *message, struct command *ret, struct err *err)
@@ -403,6 +435,7 @@ int command_decode(const struct delivery *delivery, const char *const *internal_
     result |= read_publisher(delivery, internal, require_user, ret, &first);
     result |= read_type(delivery, internal, ret, &first);
     result |= read_message_id(message, ret, &first);
+    result |= check_properties(message, &first);
     if (ret->publisher[0] && ret->message_id[0])
         derive_ids(ret);
     if (internal) {

@@ -58,11 +58,13 @@ static void keep_personal(struct job *job, json_t *received)
     job->has_personal = true;
 }
 
-static json_t *channels(const struct publisher_config *publisher)
+static json_t *channels(const struct job *job, const struct publisher_config *publisher)
 {
     json_t *list = json_array();
     if (*publisher->webhook_url)
         json_array_append_new(list, json_string("webhook"));
+    if (publisher->email && job->around->mail && json_text(job->command.body, "customerEmail", NULL))
+        json_array_append_new(list, json_string("email"));
     return list;
 }
 
@@ -85,7 +87,7 @@ static json_t *received_body(const struct job *job, const struct publisher_confi
                         json_integer(clock_wall_ms() + json_int(wish, "expiresInMs", publisher->expires_in_ms)));
     json_object_set_new(body, "routes", routes(job, publisher));
     note_reply(job, body);
-    json_object_set_new(body, "channels", channels(publisher));
+    json_object_set_new(body, "channels", channels(job, publisher));
     return body;
 }
 
@@ -234,12 +236,12 @@ static enum verdict call_own_authorization(struct job *job, int n)
 {
     job->question = 0;
     if (job->payment.decision_kind ==
-        ABORT) { /* L5: seen between intent and call: not sent, and nobody may think it was never meant */
+        ABORT) {            /* L5: seen between intent and call: not sent, and nobody may think it was never meant */
+        forget_answer(job); /* another authorization's */
         snprintf(job->answer.code, sizeof job->answer.code, "aborted_before_call");
         char slot[SLOT_SIZE];
         snprintf(slot, sizeof slot, "auth:%d", n);
-        add_doubt(job, slot, 0, NULL);
-        return VERDICT_DONE;
+        return add_doubt(job, slot, 0, NULL);
     }
     return send_or_ask(job, n, !may_still_send(job, n));
 }
@@ -299,11 +301,11 @@ static enum verdict add_negative(struct job *job, int n, const char *outcome)
     return VERDICT_DONE;
 }
 
-static void doubt_authorization(struct job *job, int n)
+static enum verdict doubt_authorization(struct job *job, int n)
 {
     char slot[SLOT_SIZE];
     snprintf(slot, sizeof slot, "auth:%d", n);
-    add_doubt(job, slot, job->question, job->payment.authorizations[n].last_doubt);
+    return add_doubt(job, slot, job->question, job->payment.authorizations[n].last_doubt);
 }
 
 /* The customer's challenge stands; after an abort nobody will answer it: the provider is told to cancel. */
@@ -321,7 +323,7 @@ static enum verdict challenge(struct job *job, int n)
         job_fact_f(job, NULL, "required", body, "auth:%d:action", n);
     }
     if (slot_parse(job->command.slot).kind == SLOT_AUTH_DOUBT)
-        doubt_authorization(job, n); /* until the customer has answered: the next question */
+        return doubt_authorization(job, n); /* until the customer has answered: the next question */
     return VERDICT_DONE;
 }
 
@@ -329,6 +331,12 @@ static enum verdict challenge(struct job *job, int n)
 static enum verdict settle_after_result(struct job *job, int n)
 {
     const struct authorization *authorization = &job->payment.authorizations[n];
+    if (job->answer.outcome == PROVIDER_ACTION && !authorization->action) {
+        json_t *body = answer_body(job, authorization_provider(&job->payment, n));
+        job_fact_f(job, NULL, "required", body, "auth:%d:action",
+                   n); /* a challenge that nobody waits for: it is voided */
+        return VERDICT_DONE;
+    }
     if (job->answer.outcome != PROVIDER_DONE || authorization->approved || authorization->late)
         return VERDICT_DONE;
     return add_hold(job, n, "late");
@@ -341,8 +349,7 @@ static enum verdict settle_cancelling(struct job *job, int n)
     job->answer.outcome = cancelled ? PROVIDER_EXPIRED : PROVIDER_UNKNOWN; /* of the authorization, from here on */
     if (cancelled)
         return add_negative(job, n, "cancelled");
-    doubt_authorization(job, n);
-    return VERDICT_DONE;
+    return doubt_authorization(job, n);
 }
 
 static enum verdict settle_authorization(struct job *job)
@@ -369,8 +376,7 @@ static enum verdict settle_authorization(struct job *job)
     case PROVIDER_UNKNOWN:
         break;
     }
-    doubt_authorization(job, n);
-    return VERDICT_DONE;
+    return doubt_authorization(job, n);
 }
 
 /* Who lost the slot compares: an approval that found a negative result is held money that nobody else knows of (L6). */
@@ -378,6 +384,8 @@ static enum verdict check_authorization(struct job *job)
 {
     int n = job->target;
     const struct authorization *authorization = &job->payment.authorizations[n];
+    if (job->answer.outcome == PROVIDER_UNKNOWN && own_absent_authorization(job))
+        return VERDICT_CALL; /* somebody concluded `absent` while we were sending: one last question */
     if (job->answer.outcome != PROVIDER_DONE || job->cancelling || !authorization->result || authorization->approved ||
         authorization->late)
         return VERDICT_DONE;
@@ -467,7 +475,15 @@ static enum verdict settle_capture(struct job *job)
     case PROVIDER_UNKNOWN:
         break;
     }
-    add_doubt(job, "capture", job->question, job->payment.last_capture_doubt);
+    return add_doubt(job, "capture", job->question, job->payment.last_capture_doubt);
+}
+
+/* The slot says refused, the provider took the money: nobody may drop that (L6). */
+static enum verdict check_capture(struct job *job)
+{
+    if (job->answer.outcome == PROVIDER_DONE && job->payment.capture && !job->payment.captured)
+        return job_dead(job, DEATH_REFUSED, "captured at the provider (%s) although the ledger says refused",
+                        job->answer.reference);
     return VERDICT_DONE;
 }
 
@@ -535,8 +551,7 @@ static enum verdict settle_void(struct job *job)
         break;
     }
     snprintf(slot, sizeof slot, "void:%d", job->target);
-    add_doubt(job, slot, job->question, job->payment.authorizations[job->target].last_void_doubt);
-    return VERDICT_DONE;
+    return add_doubt(job, slot, job->question, job->payment.authorizations[job->target].last_void_doubt);
 }
 
 /* --- cancel --- */
@@ -547,6 +562,23 @@ static bool owns_payment(const struct job *job)
            strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
 }
 
+/* Too late is an answer, too; its own repeat is none. */
+static enum verdict cancel_after_decision(struct job *job)
+{
+    const struct fact *decision = job->payment.decision;
+    if (!job_caused(job, decision)) {
+        json_auto_t *body = json_pack("{s:b, s:s, s:s, s:s}", "success", 0, "error", "TOO_LATE", "error_code",
+                                      "TOO_LATE", "message", "the payment was decided before");
+        note_command(job);
+        job_reply(job, body);
+        return VERDICT_DONE;
+    }
+    if (strcmp(json_text(decision->body, "sha256", ""), job->command.sha256) != 0)
+        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
+                        job->command.message_id);
+    return VERDICT_DONE;
+}
+
 static enum verdict plan_cancel(struct job *job)
 {
     if (!owns_payment(job)) {
@@ -554,7 +586,7 @@ static enum verdict plan_cancel(struct job *job)
         return job_retry(job, "paymentId: no such payment of %s", job->command.publisher);
     }
     if (job->payment.decision_kind != UNDECIDED)
-        return VERDICT_DONE; /* too late is an answer, too: the decision's cause is another command */
+        return cancel_after_decision(job);
     json_t *body = abort_body("CANCELLED", "cancelled", json_text(job->command.body, "reason", ""));
     json_object_set_new(body, "sha256", json_string(job->command.sha256));
     note_reply(job, body);
@@ -587,7 +619,11 @@ static const struct step steps[] = {
      .call = call_authorization,
      .settle = settle_authorization,
      .check = check_authorization},
-    {.command = "authorize.capture", .plan = plan_capture, .call = call_capture, .settle = settle_capture},
+    {.command = "authorize.capture",
+     .plan = plan_capture,
+     .call = call_capture,
+     .settle = settle_capture,
+     .check = check_capture},
     {.command = "authorize.void", .plan = plan_void, .call = call_void, .settle = settle_void},
     {.command = "payment.cancel", .plan = plan_cancel, .call = call_cancel},
     {0},

@@ -53,7 +53,7 @@ static enum death death_parse(const char *text)
 
 static void copy_text(char *to, size_t size, const char *from)
 {
-    snprintf(to, size, "%s", from ? from : "");
+    message_text_cut(from ? from : "", to, size);
 }
 
 /* Published by a worker of ours: it says itself what it was. */
@@ -93,6 +93,7 @@ static void read_headers(struct job *job, struct dead *dead)
     } else {
         read_broker_headers(dead, message->headers);
     }
+    mask_card_numbers(dead->routing_key, strlen(dead->routing_key));
     dead->own_queue = strcmp(job->delivery->queue, "acquit.dead.compensate") == 0;
 }
 
@@ -334,9 +335,22 @@ static json_t *archived(struct job *job, enum verdict *ret)
     return letter;
 }
 
+/* An internal command that a stranger wrote must not be sent again under our name. */
+static bool was_ours(const struct job *job, const json_t *letter)
+{
+    const char *publisher = json_text(letter, "publisher", "");
+    for (const char *const *user = job->around->internal_users; *user; user++)
+        if (strcmp(*user, publisher) == 0)
+            return true;
+    return false;
+}
+
 static enum verdict check_replayable(struct job *job, const json_t *letter)
 {
-    if (!command_type_find(json_text(letter, "type", "")))
+    const struct command_type *type = command_type_find(json_text(letter, "type", ""));
+    if (type && !type->is_public && !was_ours(job, letter))
+        return job_dead(job, DEATH_INVALID, "deadLetterId: an internal command that no user of ours published");
+    if (!type)
         return job_dead(job, DEATH_INVALID,
                         "deadLetterId: its message cannot be read; publish a corrected one instead");
     if (json_text(letter, "bodyEncoding", NULL))

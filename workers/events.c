@@ -21,6 +21,7 @@ static const struct {
     {SLOT_AUTH_DOUBT, NULL, "in_doubt"},
     {SLOT_CAPTURE_DOUBT, NULL, "in_doubt"},
     {SLOT_REFUND_DOUBT, NULL, "in_doubt"},
+    {SLOT_DECISION, "abort", "aborted"},
     {SLOT_CAPTURE, "captured", "captured"},
     {SLOT_CAPTURE, "refused", "capture_refused"},
     {SLOT_VOID, NULL, "voided"},
@@ -29,18 +30,6 @@ static const struct {
     {SLOT_REFUND_RESULT, "refunded", "refunded"},
     {SLOT_REFUND_RESULT, NULL, "refund_failed"},
 };
-
-/* Facts after which a payment may have ended. */
-static bool may_end(enum slot_kind kind)
-{
-    static const enum slot_kind kinds[] = {SLOT_DECISION,       SLOT_AUTH_RESULT,  SLOT_AUTH,
-                                           SLOT_VOID,           SLOT_CAPTURE,      SLOT_POP_REVOKED,
-                                           SLOT_TOKEN_RELEASED, SLOT_TOKEN_ACTIVE, SLOT_REFUND_RESULT};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (kinds[i] == kind)
-            return true;
-    return false;
-}
 
 static const char *verb_of(const struct fact *fact)
 {
@@ -66,20 +55,33 @@ static bool caused(const struct fact *fact, const struct uuid *command)
     return !command || uuid_equal(fact->cause, *command);
 }
 
-/* Did the end need this fact? Refunds of a completed payment came later. */
+/* Did the end need this fact? As saga_next.c has it; what came later (refunds of a completed payment, voids of late approvals) does not count, so
+ * that the answer never changes. */
 static bool belongs_to_end(const struct payment *payment, const struct fact *fact)
 {
-    enum slot_kind kind = slot_parse(fact->slot).kind;
-    return may_end(kind) && !(payment->state == SAGA_COMPLETED && kind == SLOT_REFUND_RESULT);
+    if (payment->state == SAGA_COMPLETED)
+        return fact == (payment->flow == FLOW_DUAL ? payment->token_active : payment->capture);
+    if (fact == payment->pop_revoked || fact == payment->token_released ||
+        (payment->state == SAGA_ABORTED && fact == payment->decision) ||
+        (payment->state == SAGA_UNWOUND && fact == payment->refunds[payment->unwind].result))
+        return true;
+    for (int n = 1; n <= payment->authorization_count; n++) {
+        const struct authorization *authorization = &payment->authorizations[n];
+        if ((payment->state == SAGA_ABORTED && fact == authorization->result) ||
+            (authorization->approved && fact == authorization->voided))
+            return true;
+    }
+    return false;
 }
 
 /* The end follows from the last fact that it needed. Whoever caused any of them says it: the last of them committed sees it (L4). */
-static void say_end(const struct payment *payment, const struct facts *facts, const struct uuid *command,
-                    void (*each)(void *arg, const struct event *event), void *arg)
+static bool find_end(const struct payment *payment, const struct facts *facts, const struct uuid *command,
+                     struct event *ret)
 {
     const struct fact *last = NULL;
     bool ours = false;
-    for (size_t i = 0; i < facts->count; i++) {
+    const char *verb = end_verb(payment);
+    for (size_t i = 0; verb && i < facts->count; i++) {
         const struct fact *fact = &facts->items[i];
         if (!belongs_to_end(payment, fact))
             continue;
@@ -87,11 +89,14 @@ static void say_end(const struct payment *payment, const struct facts *facts, co
         if (!last || fact->seq > last->seq)
             last = fact;
     }
-    const char *verb = end_verb(payment);
-    if (!verb || !last || !ours)
-        return;
-    struct event event = {payment, last, verb, uuid_follow_up(payment->id, "event", verb), 2 * last->seq + 1};
-    each(arg, &event);
+    if (last)
+        *ret = (struct event){payment, last, verb, uuid_follow_up(payment->id, "event", verb), 2 * last->seq + 1};
+    return last && ours;
+}
+
+static struct event event_of(const struct payment *payment, const struct fact *fact, const char *verb)
+{
+    return (struct event){payment, fact, verb, uuid_follow_up(payment->id, "event", fact->slot), 2 * fact->seq};
 }
 
 void events_of(const struct payment *payment, const struct facts *facts, const struct uuid *command,
@@ -104,10 +109,29 @@ void events_of(const struct payment *payment, const struct facts *facts, const s
         const char *verb = verb_of(fact);
         if (!verb || !caused(fact, command))
             continue;
-        struct event event = {payment, fact, verb, uuid_follow_up(payment->id, "event", fact->slot), 2 * fact->seq};
+        struct event event = event_of(payment, fact, verb);
         each(arg, &event);
     }
-    say_end(payment, facts, command, each, arg);
+    struct event end;
+    if (find_end(payment, facts, command, &end))
+        each(arg, &end);
+}
+
+bool event_find(const struct payment *payment, const struct facts *facts, const char *name, struct event *ret)
+{
+    static const char head[] = "payment.";
+    size_t size = sizeof head - 1;
+    if (!payment->received || strncmp(name, head, size) != 0)
+        return false;
+    const char *verb = name + size, *number = strchr(verb, '.');
+    if (!number)
+        return find_end(payment, facts, NULL, ret) && strcmp(ret->verb, verb) == 0;
+    int n = atoi(number + 1);
+    const struct fact *result = n >= 1 && n <= payment->refund_count ? payment->refunds[n].result : NULL;
+    if (!result || !verb_of(result))
+        return false;
+    *ret = event_of(payment, result, verb_of(result));
+    return strlen(ret->verb) == (size_t)(number - verb) && strncmp(ret->verb, verb, (size_t)(number - verb)) == 0;
 }
 
 static bool is_one_of(const char *verb, const char *const *verbs_of)
@@ -124,9 +148,35 @@ const json_t *event_answers(const struct event *event)
     static const char *const refunds[] = {"refunded", "refund_failed", "refund_refused", NULL};
     const struct payment *payment = event->payment;
     int n = slot_parse(event->fact->slot).n;
+    if (strcmp(event->verb, "aborted") == 0)
+        return event->fact->body;
     if (is_one_of(event->verb, refunds) && n >= 1 && n <= payment->refund_count)
         return payment->refunds[n].intent->body;
     return is_one_of(event->verb, ends) ? payment->received->body : NULL;
+}
+
+static bool is_end(const struct event *event)
+{
+    return event->sequence % 2 == 1;
+}
+
+/* What the event's own fact made of the payment; later refunds do not count. */
+static void add_status(const struct event *event, json_t *data)
+{
+    const struct payment *payment = event->payment;
+    int64_t refunded = 0;
+    for (int n = 1; n <= payment->refund_count; n++) {
+        const struct fact *result = payment->refunds[n].result;
+        if (result && result->seq <= event->fact->seq && strcmp(result->outcome, "refunded") == 0)
+            refunded += payment->refunds[n].amount;
+    }
+    const char *status = is_end(event)                          ? event->verb
+                         : payment->state != SAGA_COMPLETED     ? "processing"
+                         : refunded == 0                        ? "completed"
+                         : refunded == payment->captured_amount ? "refunded"
+                                                                : "partially_refunded";
+    json_object_set_new(data, "status", json_string(status));
+    json_object_set_new(data, "refunded", json_integer(refunded));
 }
 
 static json_t *event_data(const struct event *event)
@@ -142,12 +192,14 @@ static json_t *event_data(const struct event *event)
     bool refund = strncmp(event->verb, "refund", 6) == 0;
     if (refund && n >= 1 && n <= payment->refund_count)
         json_object_set_new(data, "refundAmount", json_integer(payment->refunds[n].amount));
-    if (payment->reason && event->sequence % 2 == 1)
+    if (is_end(event) && payment->reason)
         json_object_set_new(data, "reason", json_string(payment->reason));
+    if (is_end(event) || slot_parse(event->fact->slot).kind == SLOT_REFUND_RESULT)
+        add_status(event, data);
     return data;
 }
 
-void event_message(const struct event *event, const char *user, struct message *ret)
+char *event_json(const struct event *event)
 {
     char id[UUID_TEXT_SIZE], public_id[PUBLIC_ID_SIZE], time[CLOCK_TEXT_SIZE], type[64], sequence[32];
     uuid_format(event->id, id);
@@ -158,6 +210,14 @@ void event_message(const struct event *event, const char *user, struct message *
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "specversion", "1.0", "id", id, "source", "acquit",
                   "type", type, "subject", public_id, "time", clock_format(event->fact->at_ms, time), "datacontenttype",
                   "application/json", "sequence", sequence, "data", event_data(event));
+    return json_encode(body);
+}
+
+void event_message(const struct event *event, const char *user, struct message *ret)
+{
+    char id[UUID_TEXT_SIZE], type[64];
+    uuid_format(event->id, id);
+    snprintf(type, sizeof type, "payment.%s", event->verb);
     memset(ret, 0, sizeof *ret);
     ret->exchange = strdup(EXCHANGE_EVENTS);
     ret->routing_key = strdup(type);
@@ -166,6 +226,6 @@ void event_message(const struct event *event, const char *user, struct message *
     ret->message_id = strdup(id);
     ret->user_id = strdup(user);
     ret->timestamp = event->fact->at_ms / 1000;
-    ret->body = json_encode(body);
+    ret->body = event_json(event);
     ret->body_size = strlen(ret->body);
 }

@@ -22,9 +22,16 @@ struct event {
 void events_of(const struct payment *payment, const struct facts *facts, const struct uuid *command,
                void (*each)(void *arg, const struct event *event), void *arg);
 
-/* The body of the fact whose command this event answers (its "replyTo", "correlationId"), or NULL: the end of a payment answers payment.create or, when
- * it was cancelled, payment.cancel; a refund's result answers payment.refund. */
+/* The event of that name: "payment.completed", "payment.refunded.2" (as the slots of notices have them). It is the one that events_of() gives, and the
+ * same however many facts came after it. False: it has not happened. */
+bool event_find(const struct payment *payment, const struct facts *facts, const char *name, struct event *ret);
+
+/* The body of the fact whose command this event answers (its "replyTo", "correlationId"), or NULL: the end of a payment answers
+ * payment.create, its abort the payment.cancel that caused it, a refund's result payment.refund. */
 const json_t *event_answers(const struct event *event);
+
+/* The event as a CloudEvents 1.0 JSON object, always the same bytes. free() it. */
+char *event_json(const struct event *event);
 
 /* The message that carries the event; clear with message_clear(). */
 void event_message(const struct event *event, const char *user, struct message *ret);

@@ -14,10 +14,11 @@
 #include "common/crypto.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "workers/events.h"
 #include "workers/policy.h"
 
-enum { HISTORY_MAX = 20 };
+enum { HISTORY_MAX = 20, TRACEPARENT_SIZE = 55 };
 
 const char *death_text(enum death death)
 {
@@ -81,6 +82,7 @@ void job_forget(struct job *job)
     job->call = NULL;
     job->won_count = 0;
     job->results = false;
+    job->asked_again = job->cancelling = false;
     clear_additions(job);
     clear_answers(job);
 }
@@ -198,11 +200,22 @@ bool job_won(const struct job *job, const char *slot)
     return false;
 }
 
+/* A reason goes into JSON: never cut inside a character. */
+static void set_reason(struct job *job, const char *fmt, va_list args)
+{
+    char text[2 * ERR_TEXT_MAX];
+    vsnprintf(text, sizeof text, fmt, args);
+    bool escaped = false;
+    char *clean = message_text(text, strlen(text), &escaped);
+    message_text_cut(clean, job->reason, sizeof job->reason);
+    free(clean);
+}
+
 enum verdict job_retry(struct job *job, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    vsnprintf(job->reason, sizeof job->reason, fmt, args);
+    set_reason(job, fmt, args);
     va_end(args);
     return VERDICT_RETRY;
 }
@@ -211,7 +224,7 @@ enum verdict job_dead(struct job *job, enum death death, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    vsnprintf(job->reason, sizeof job->reason, fmt, args);
+    set_reason(job, fmt, args);
     va_end(args);
     job->death = death;
     return VERDICT_DEAD;
@@ -327,12 +340,55 @@ static bool held_for_a_person(const struct job *job, struct uuid command)
     return false;
 }
 
+/* A direct reply-to as RabbitMQ writes it: base64 of an Erlang process id, a dot, base64 of a key. Anything else behind the prefix makes the
+ * broker close the connection that answers to it. Pid: 131 88, an atom with its size, 12 bytes (Erlang's external term format, NEW_PID_EXT). */
+static bool is_direct_reply(const char *text)
+{
+    uint8_t pid[256], key[256];
+    char first[345];
+    size_t pid_size = 0, key_size = 0, size = strcspn(text, ".");
+    if (text[size] != '.' || size >= sizeof first)
+        return false;
+    memcpy(first, text, size);
+    first[size] = '\0';
+    if (base64_decode(first, pid, sizeof pid, &pid_size) != 0 ||
+        base64_decode(text + size + 1, key, sizeof key, &key_size) != 0)
+        return false;
+    if (pid_size < 5 || pid[0] != 131 || pid[1] != 88 || key_size == 0)
+        return false;
+    bool small = pid[2] == 119 || pid[2] == 115; /* SMALL_ATOM_UTF8_EXT, SMALL_ATOM_EXT: one byte of size */
+    bool large = pid[2] == 118 || pid[2] == 100; /* ATOM_UTF8_EXT, ATOM_EXT: two */
+    size_t atom = small ? pid[3] : large ? (size_t)pid[3] << 8 | pid[4] : 0;
+    return (small || large) && atom > 0 && pid_size == (small ? 4U : 5U) + atom + 12;
+}
+
 bool reply_allowed(const char *reply_to, const char *publisher)
 {
     char own[PUBLISHER_MAX + 8];
-    snprintf(own, sizeof own, "app.%s.", publisher);
     const char *direct = "amq.rabbitmq.reply-to.";
-    return strncmp(reply_to, direct, strlen(direct)) == 0 || (*publisher && strncmp(reply_to, own, strlen(own)) == 0);
+    snprintf(own, sizeof own, "app.%s.", publisher);
+    if (strncmp(reply_to, direct, strlen(direct)) == 0)
+        return is_direct_reply(reply_to + strlen(direct));
+    return *publisher && strncmp(reply_to, own, strlen(own)) == 0;
+}
+
+/* Whatever became of it: an answer is a courtesy, and its address is a stranger's. */
+static void answered(void *arg, enum publish_outcome outcome)
+{
+    struct job *job = arg;
+    (void)outcome;
+    job->unconfirmed--;
+    worker_wake(job->worker);
+}
+
+/* Over a connection of its own, so that an address the broker chokes on harms no command. */
+static void answer(struct job *job, const struct message *message)
+{
+    struct err err = {0};
+    if (publisher_send(job->around->answers, message, answered, job, &err) == 0)
+        job->unconfirmed++;
+    else
+        log_warn("cannot answer: %s", err.text);
 }
 
 /* Turns a message into an answer: to that queue, through the default exchange. */
@@ -359,28 +415,35 @@ static void publish_event(void *arg, const struct event *event)
     const char *reply_to = json_text(asked, "replyTo", NULL);
     if (reply_to) {
         address(&message, reply_to, json_text(asked, "correlationId", NULL));
-        job_tell(job, &message);
+        answer(job, &message);
     }
+    message_clear(&message);
+}
+
+void job_reply(struct job *job, const json_t *body)
+{
+    const struct message *original = &job->delivery->message;
+    const char *publisher = job->command.publisher[0] ? job->command.publisher : original->user_id;
+    bool internal = job->command.type && !job->command.type->is_public;
+    if (!original->reply_to || original->escaped || !publisher || internal ||
+        !reply_allowed(original->reply_to, publisher))
+        return;
+    struct message message = {
+        .content_type = strdup("application/json"), .user_id = strdup(job->around->user), .body = json_encode(body)};
+    message.body_size = strlen(message.body);
+    mask_card_numbers(message.body, message.body_size);
+    address(&message, original->reply_to, original->correlation_id);
+    answer(job, &message);
     message_clear(&message);
 }
 
 /* A publisher whose command will never be done is told so, where it can be. */
 static void reply_refusal(struct job *job)
 {
-    const struct message *original = &job->delivery->message;
-    const char *publisher = job->command.publisher[0] ? job->command.publisher : original->user_id;
-    bool internal = job->command.type && !job->command.type->is_public;
-    if (!original->reply_to || !publisher || internal || !reply_allowed(original->reply_to, publisher))
-        return;
     json_auto_t *body = json_pack("{s:b, s:s, s:s, s:s}", "success", 0, "error", death_text(job->death), "error_code",
                                   death_text(job->death), "message", job->reason);
-    struct message message = {
-        .content_type = strdup("application/json"), .user_id = strdup(job->around->user), .body = json_encode(body)};
-    message.body_size = strlen(message.body);
-    mask_card_numbers(message.body, message.body_size);
-    address(&message, original->reply_to, original->correlation_id);
-    job_tell(job, &message);
-    message_clear(&message);
+    if (body)
+        job_reply(job, body);
 }
 
 /* Events rest on facts as commands do: who caused the fact says it (L4), at least once. */
@@ -416,18 +479,45 @@ static json_t *history_with(const struct job *job, const char *reason)
     return history;
 }
 
+/* A property takes 255 bytes; what is longer (odd bytes are written as four) stands whole in HEADER_PROPERTIES. */
+static char *short_copy(const char *text)
+{
+    char cut[256];
+    if (!text)
+        return NULL;
+    message_text_cut(text, cut, sizeof cut);
+    return strdup(cut);
+}
+
+/* Headers of ours that were checked when the command was read, and a trace that looks like one. */
+static json_t *kept_headers(const struct job *job)
+{
+    const json_t *headers = job->delivery->message.headers;
+    const char *trace = json_text(headers, "traceparent", "");
+    json_t *kept = json_object();
+    if (strlen(trace) == TRACEPARENT_SIZE && strspn(trace, "0123456789abcdef-") == TRACEPARENT_SIZE)
+        json_object_set_new(kept, "traceparent", json_string(trace));
+    if (job->command.replay_of[0]) {
+        json_object_set_new(kept, HEADER_REPLAY, json_string(job->command.replay_of));
+        json_object_set_new(kept, HEADER_REPLAY_NUMBER, json_integer(json_int(headers, HEADER_REPLAY_NUMBER, 0)));
+    }
+    if (job->command.publisher[0])
+        json_object_set_new(kept, HEADER_PUBLISHER, json_string(job->command.publisher));
+    return kept;
+}
+
 /* The delivery's message again, with clean headers of ours and the same id (never x-death: a dead letter that returns through a
  * wait queue with it would be taken for a cycle and dropped). */
 static void copy_message(const struct job *job, struct message *ret)
 {
     const struct message *original = &job->delivery->message;
     memset(ret, 0, sizeof *ret);
-    ret->routing_key = strdup(original->routing_key ? original->routing_key : "");
-    ret->content_type = strdup(original->content_type ? original->content_type : "application/json");
-    ret->message_id = original->message_id ? strdup(original->message_id) : NULL;
-    ret->correlation_id = original->correlation_id ? strdup(original->correlation_id) : NULL;
-    ret->reply_to = original->reply_to ? strdup(original->reply_to) : NULL;
-    ret->type = original->type ? strdup(original->type) : NULL;
+    ret->routing_key = short_copy(original->routing_key ? original->routing_key : "");
+    ret->content_type = short_copy(original->content_type ? original->content_type : "application/json");
+    ret->message_id = short_copy(original->message_id);
+    ret->correlation_id = short_copy(original->correlation_id);
+    ret->reply_to = short_copy(original->reply_to);
+    ret->type = short_copy(original->type);
     ret->user_id = strdup(job->around->user);
     ret->timestamp = original->timestamp;
     ret->body = malloc(original->body_size + 1);
@@ -436,15 +526,7 @@ static void copy_message(const struct job *job, struct message *ret)
     memcpy(ret->body, original->body ? original->body : "", original->body_size);
     ret->body[original->body_size] = '\0';
     ret->body_size = original->body_size;
-    ret->headers = json_object();
-    const char *kept[] = {"traceparent", HEADER_REPLAY, HEADER_REPLAY_NUMBER};
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-        json_t *value = json_object_get(original->headers, kept[i]);
-        if (json_is_string(value) || json_is_integer(value))
-            json_object_set(ret->headers, kept[i], value);
-    }
-    if (job->command.publisher[0])
-        json_object_set_new(ret->headers, HEADER_PUBLISHER, json_string(job->command.publisher));
+    ret->headers = kept_headers(job);
 }
 
 void job_publish_retry(struct job *job, int64_t delay_ms)
@@ -464,8 +546,8 @@ static struct uuid dead_letter_id(const struct job *job, const char *body_sha256
 {
     char which[256];
     const struct message *message = &job->delivery->message;
-    const char *replay = json_text(message->headers, HEADER_REPLAY, "");
-    int number = (int)json_int(message->headers, HEADER_REPLAY_NUMBER, 0);
+    const char *replay = job->command.replay_of; /* checked, and from our own users only */
+    int number = *replay ? (int)json_int(message->headers, HEADER_REPLAY_NUMBER, 0) : 0;
     snprintf(which, sizeof which, "%.36s:%d %d %.64s %.64s %lld", replay, number, job->command.attempt,
              job->delivery->queue, body_sha256, (long long)message->timestamp);
     if (!uuid_is_nil(job->command.id))
@@ -484,7 +566,8 @@ static void mask_message(struct message *message, json_t *properties)
 {
     mask_card_numbers(message->body, message->body_size);
     mask_card_numbers_json(properties);
-    char *const texts[] = {message->message_id, message->correlation_id, message->reply_to};
+    char *const texts[] = {message->message_id, message->correlation_id, message->reply_to, message->type,
+                           message->content_type};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i])
             mask_card_numbers(texts[i], strlen(texts[i]));
@@ -492,6 +575,13 @@ static void mask_message(struct message *message, json_t *properties)
 
 void job_publish_dead(struct job *job)
 {
+    if (strcmp(job->delivery->queue, "acquit.dead.compensate") == 0) {
+        /* The archive of the archive: there is nowhere else. It stays with the broker and is tried again, visibly. */
+        log_error("a dead letter cannot be archived: %s", job->reason);
+        metric_add("acquit_unarchived_total", NULL, 1);
+        job->publish_failed = true;
+        return;
+    }
     struct message message;
     char id[UUID_TEXT_SIZE], digest[SHA256_HEX_SIZE];
     copy_message(job, &message);
@@ -500,7 +590,7 @@ void job_publish_dead(struct job *job)
     json_t *properties = message_properties(&job->delivery->message);
     mask_message(&message, properties);
     message.exchange = strdup(EXCHANGE_DEAD);
-    free(message.routing_key);
+    char *routing_key = message.routing_key;
     /* What dies while it is archived goes to the archive's own dead letters, where it stands alone. */
     bool again = strncmp(job->delivery->queue, "acquit.dead.", 12) == 0 ||
                  strcmp(job->delivery->queue, "acquit.unroutable") == 0;
@@ -508,12 +598,13 @@ void job_publish_dead(struct job *job)
     json_object_set_new(message.headers, HEADER_QUEUE, json_string(job->delivery->queue));
     json_object_set_new(message.headers, HEADER_DEAD_LETTER, json_string(id));
     json_object_set_new(message.headers, HEADER_REASON, json_string(death_text(job->death)));
-    json_object_set_new(message.headers, HEADER_ROUTING_KEY,
-                        json_string(job->delivery->message.routing_key ? job->delivery->message.routing_key : ""));
+    mask_card_numbers(routing_key, strlen(routing_key));
+    json_object_set_new(message.headers, HEADER_ROUTING_KEY, json_string(routing_key));
     json_object_set_new(message.headers, HEADER_ATTEMPT, json_integer(job->command.attempt + 1));
     json_object_set_new(message.headers, HEADER_HISTORY, history_with(job, job->reason));
     json_object_set_new(message.headers, HEADER_PROPERTIES, properties);
     json_object_set_new(message.headers, HEADER_BODY_SHA256, json_string(digest));
+    free(routing_key);
     job_publish(job, &message);
     message_clear(&message);
     reply_refusal(job);

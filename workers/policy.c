@@ -3,7 +3,7 @@
 
 #include "common/clock.h"
 
-enum { QUESTION_SHIFT_MAX = 20 };
+enum { QUESTION_SHIFT_MAX = 20, QUESTIONS_AN_HOUR = 100, QUESTIONS_A_DAY = 250 };
 
 int64_t policy_back_off(int64_t base_ms, int64_t cap_ms, int attempt)
 {
@@ -30,12 +30,25 @@ bool policy_retry(const struct config *config, const struct command *command, bo
     return command->attempt + 1 < config_int(config, "retry.attempts");
 }
 
+/* Whoever has asked in vain for long asks rarely: DOUBTS_MAX questions last for more than a month. */
+static int64_t question_cap_ms(const struct config *config, int k)
+{
+    int64_t cap = config_int(config, "question.cap_ms");
+    int64_t late = k > QUESTIONS_A_DAY ? 3600 * 1000 : k > QUESTIONS_AN_HOUR ? 600 * 1000 : 0;
+    return cap > late ? cap : late;
+}
+
+int64_t policy_question_bound(const struct config *config, int k)
+{
+    int64_t base = config_int(config, "question.base_ms"), cap = question_cap_ms(config, k);
+    int shift = k > QUESTION_SHIFT_MAX ? QUESTION_SHIFT_MAX : k;
+    return base << shift > cap ? cap : base << shift;
+}
+
 int64_t policy_question_delay(const struct config *config, int k)
 {
     /* Half fixed, half random: a question too early is wasted, all at once would be a storm. */
-    int64_t base = config_int(config, "question.base_ms"), cap = config_int(config, "question.cap_ms");
-    int shift = k > QUESTION_SHIFT_MAX ? QUESTION_SHIFT_MAX : k;
-    int64_t bound = base << shift > cap ? cap : base << shift;
+    int64_t bound = policy_question_bound(config, k);
     return bound / 2 + (int64_t)clock_random((uint64_t)(bound / 2) + 1);
 }
 

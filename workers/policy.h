@@ -20,6 +20,9 @@ bool policy_retry(const struct config *config, const struct command *command, bo
 /* When question K about an unknown outcome is asked (L6: unknown outcomes do not count as attempts). */
 int64_t policy_question_delay(const struct config *config, int k);
 
+/* The longest that question K may wait. */
+int64_t policy_question_bound(const struct config *config, int k);
+
 /* Until when an intent may be sent, and from when a question may conclude `absent` (L6). Wall clock, ms. */
 bool policy_may_send(int64_t now_ms, int64_t send_until_ms);
 bool policy_may_conclude_absent(int64_t asked_at_ms, int64_t send_until_ms, int64_t timeout_ms, int64_t horizon_ms);

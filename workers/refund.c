@@ -71,12 +71,20 @@ static struct new_fact *add_refund(struct job *job, int64_t amount, const struct
                     refund_body(job, provider, slot, amount, share, refused));
 }
 
+/* The case for a person, also when a crash came between the refusal's fact and its dead letter (L9). */
+static bool undoing_was_refused(const struct job *job, const struct refund *refund)
+{
+    return job->payment.state == SAGA_UNWINDING && refund->result && strcmp(refund->result->outcome, "refused") == 0;
+}
+
 static enum verdict plan_again(struct job *job, int n)
 {
     const struct refund *refund = &job->payment.refunds[n];
     if (job->command.type->is_public && strcmp(json_text(refund->intent->body, "sha256", ""), job->command.sha256) != 0)
         return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
                         job->command.message_id); /* L10 */
+    if (undoing_was_refused(job, refund))
+        return job_dead(job, DEATH_REFUSED, "the provider refuses the refund that undoes the payment");
     return is_open(refund) ? VERDICT_CALL : VERDICT_DONE;
 }
 
@@ -91,6 +99,9 @@ static enum verdict plan_refund(struct job *job)
         return plan_again(job, own);
     if (job->payment.refund_count >= REFUNDS_MAX - 1)
         return job_dead(job, DEATH_REFUSED, "the payment has %d refunds already", job->payment.refund_count);
+    const char *provider = authorization_provider(&job->payment, job->payment.commit);
+    if (job->payment.captured && !step_provider(job, provider))
+        return job_retry(job, "the provider %s is not configured here", provider);
     int64_t left = job->payment.captured_amount - job->payment.refund_reserved;
     int64_t amount = json_int(job->command.body, "amount", left);
     job->target = job->payment.refund_count + 1;
@@ -127,6 +138,10 @@ static int asked_refund(const struct job *job)
 
 static enum verdict plan_resolve(struct job *job)
 {
+    struct slot slot = slot_parse(job->command.slot);
+    bool known = slot.n >= 1 && slot.n <= job->payment.refund_count;
+    if (known && undoing_was_refused(job, &job->payment.refunds[slot.n]))
+        return job_dead(job, DEATH_REFUSED, "the provider refuses the refund that undoes the payment");
     return asked_refund(job) ? VERDICT_CALL : VERDICT_DONE;
 }
 
@@ -193,8 +208,7 @@ static enum verdict settle_refund(struct job *job)
         break;
     }
     snprintf(slot, sizeof slot, "refund:%d", n);
-    add_doubt(job, slot, job->question, job->payment.refunds[n].last_doubt);
-    return VERDICT_DONE;
+    return add_doubt(job, slot, job->question, job->payment.refunds[n].last_doubt);
 }
 
 static const struct step steps[] = {

@@ -62,6 +62,12 @@ json_t *abort_body(const char *reason, const char *code, const char *message)
     return json_pack("{s:s, s:s, s:s}", "reason", reason, "code", code ? code : "", "message", message ? message : "");
 }
 
+void note_command(struct job *job)
+{
+    struct new_fact none; /* job_guard() marks a fact, too; here there is none */
+    job_guard(job, &none);
+}
+
 void note_reply(const struct job *job, json_t *body)
 {
     const struct message *message = &job->delivery->message;
@@ -95,7 +101,7 @@ bool may_conclude_absent(const struct job *job, const json_t *intent_body_of, co
                                       options->visibility_horizon_ms);
 }
 
-void add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt)
+enum verdict add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt)
 {
     json_t *body = json_pack("{s:s, s:s, s:b}", "code", job->answer.code, "message", job->answer.message, "asked",
                              job->ask ? 1 : 0);
@@ -105,12 +111,23 @@ void add_doubt(struct job *job, const char *intent, int k, const struct fact *la
     if (spent_at > 0)
         json_object_set_new(body, "spentAt", json_integer(spent_at));
     job_fact_f(job, NULL, "unknown", body, "%s:doubt:%d", intent, k);
+    if (k < DOUBTS_MAX - 1)
+        return VERDICT_DONE;
+    return job_dead(job, DEATH_REFUSED, "asked %d times about %s without an answer", DOUBTS_MAX, intent);
+}
+
+void forget_answer(struct job *job)
+{
+    json_decref(job->answer.evidence);
+    json_decref(job->answer.action);
+    memset(&job->answer, 0, sizeof job->answer);
 }
 
 /* The answer's JSON is the provider's; ours is a copy. */
 static void on_provider_answer(void *arg, const struct provider_answer *answer)
 {
     struct job *job = arg;
+    forget_answer(job);
     job->answer = *answer;
     json_incref(job->answer.evidence);
     json_incref(job->answer.action);
@@ -124,7 +141,7 @@ static void cancel_provider_call(void *call)
 
 static enum verdict answer_unknown(struct job *job, const char *code, const char *message)
 {
-    memset(&job->answer, 0, sizeof job->answer);
+    forget_answer(job);
     job->answer.outcome = PROVIDER_UNKNOWN;
     snprintf(job->answer.code, sizeof job->answer.code, "%s", code);
     snprintf(job->answer.message, sizeof job->answer.message, "%.*s", (int)sizeof job->answer.message - 1, message);

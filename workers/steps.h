@@ -26,6 +26,9 @@ json_t *answer_body(const struct job *job, const char *provider);
 /* {"reason","code","message"} of a `decision`=abort. */
 json_t *abort_body(const char *reason, const char *code, const char *message);
 
+/* Records the command under its key although no fact of its own is written (L10): it came too late. */
+void note_command(struct job *job);
+
 /* Notes in the first fact of a public command where its answer goes ("replyTo", "correlationId"), if anywhere. */
 void note_reply(const struct job *job, json_t *body);
 
@@ -34,6 +37,9 @@ void note_reply(const struct job *job, json_t *body);
 enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n,
                                  int64_t amount, bool ask);
 
+/* Empties the provider's answer that the job holds. */
+void forget_answer(struct job *job);
+
 /* May the question that the job asked conclude `absent` for an intent with this body (L6)? Counted from when it could last be sent: the end of its window,
  * or the moment when its key was known to be spent (ADR 9). */
 bool may_conclude_absent(const struct job *job, const json_t *intent_body, const struct fact *last_doubt);
@@ -41,7 +47,8 @@ bool may_conclude_absent(const struct job *job, const json_t *intent_body, const
 /* Is the intent's key spent: sent again, it will never do anything? */
 bool is_spent(const struct fact *last_doubt);
 
-/* A fact `<intent>:doubt:K` with what is known; `last_doubt` is the one before it, or NULL. */
-void add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt);
+/* A fact `<intent>:doubt:K` with what is known; `last_doubt` is the one before it, or NULL. Usually VERDICT_DONE: the next question follows from the fact; the
+ * last question there is (DOUBTS_MAX) becomes a person's case, and its replay asks it again. */
+enum verdict add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt);
 
 #endif

@@ -117,6 +117,22 @@ static int open_tokens(struct surroundings *around, struct err *err)
     return around->tokens ? 0 : -1;
 }
 
+static int open_mail(struct surroundings *around, struct err *err)
+{
+    const struct config *config = around->config;
+    struct mail_options options = {.loop = around->loop,
+                                   .url = config_text(config, "mail.url"),
+                                   .from = config_text(config, "mail.from"),
+                                   .user = config_text(config, "mail.user"),
+                                   .password = config_text(config, "mail.password"),
+                                   .tls = config_text(config, "mail.tls")};
+    if (!*options.url)
+        return 0;
+    around->templates = templates_open(config_text(config, "mail.templates_dir"), err);
+    around->mail = around->templates ? mail_open(&options, err) : NULL;
+    return around->mail ? 0 : -1;
+}
+
 static int open_all(struct world *world, const char *name, struct err *err)
 {
     struct surroundings *around = &world->public;
@@ -130,9 +146,12 @@ static int open_all(struct world *world, const char *name, struct err *err)
         return -1;
     struct broker_options broker = program_broker(around->config, name);
     around->publisher = publisher_new(around->loop, &broker, err);
-    if (!around->publisher || open_databases(world, err) != 0 || open_providers(world, err) != 0)
+    around->answers = around->publisher ? publisher_new(around->loop, &broker, err) : NULL;
+    if (!around->answers || open_databases(world, err) != 0 || open_providers(world, err) != 0)
         return -1;
-    return open_validators(around, err) == 0 && open_tokens(around, err) == 0 ? 0 : -1;
+    if (open_validators(around, err) != 0 || open_tokens(around, err) != 0)
+        return -1;
+    return open_mail(around, err);
 }
 
 struct surroundings *surroundings_open(const struct config *config, const char *name, struct err *err)
@@ -152,7 +171,9 @@ void surroundings_quiet(struct surroundings *around)
 {
     if (around->publisher)
         publisher_free(around->publisher);
-    around->publisher = NULL;
+    if (around->answers)
+        publisher_free(around->answers);
+    around->publisher = around->answers = NULL;
 }
 
 void surroundings_close(struct surroundings *around)
@@ -160,6 +181,8 @@ void surroundings_close(struct surroundings *around)
     if (!around)
         return;
     struct world *world = (struct world *)around;
+    mail_close(around->mail);
+    templates_close(around->templates);
     if (around->tokens)
         tokens_close(around->tokens);
     if (around->pop)

@@ -103,6 +103,8 @@ static enum verdict call_release(struct job *job)
 /* The arbiter after an activation that nobody could finish: active already counts as active; released means it never will be. */
 static enum verdict settle_release(struct job *job)
 {
+    if (job->tokens.outcome == TOKENS_ACTIVE && !job->payment.captured)
+        return job_dead(job, DEATH_REFUSED, "the token system says active, but nothing was captured");
     if (job->tokens.outcome == TOKENS_ACTIVE) {
         job_fact(job, "token:active", NULL, "active", answer_facts(job));
         return VERDICT_DONE;

@@ -30,6 +30,7 @@ enum {
     BACK_OFF_CAP_MS = 5000,
     PASSES_MAX = 64, /* passes over the stages in one turn, so that signals and sockets get their turn, too */
     DRAIN_STEP_MS = 20,
+    REFUSALS_MAX = 3, /* of one job by the ledger, before the ledger is taken to be away */
 };
 
 struct worker {
@@ -222,7 +223,7 @@ static void act(struct job *job, enum verdict verdict)
 
 static void proceed(struct job *job, enum verdict verdict)
 {
-    if (job->new_fact_count == 0) {
+    if (job->new_fact_count == 0 && !job->has_command) {
         act(job, verdict);
         return;
     }
@@ -254,6 +255,11 @@ static void ledger_answered(struct worker *worker)
     worker->ledger_failures = 0;
 }
 
+static bool is_broken(const struct job *job)
+{
+    return job->death == DEATH_BROKEN && job->reason[0];
+}
+
 /* Loads the facts of these jobs in one new snapshot and folds them. A job whose facts contradict the protocol goes to the dead letters. */
 static bool load(struct worker *worker, struct job **jobs, size_t count)
 {
@@ -265,35 +271,41 @@ static bool load(struct worker *worker, struct job **jobs, size_t count)
     for (size_t i = 0; i < count; i++)
         ids[i] = jobs[i]->command.payment_id;
     bool ok = store_load(worker->store, ids, count, facts, &err) == 0;
+    bool away = !ok && (err.code == ERR_AGAIN || err.code == ERR_UNKNOWN);
     if (ok)
         ledger_answered(worker);
-    else
+    else if (away)
         ledger_failed(worker, &err);
+    else if (count == 1) { /* this payment cannot be read: a person's case, not a reason to stop */
+        job_dead(jobs[0], DEATH_BROKEN, "its facts cannot be read: %s", err.text);
+        ok = true;
+    }
     for (size_t i = 0; ok && i < count; i++) {
         struct err wrong = {0};
-        if (job_facts(jobs[i], &facts[i], &wrong) != 0)
+        if (!is_broken(jobs[i]) && job_facts(jobs[i], &facts[i], &wrong) != 0)
             job_dead(jobs[i], DEATH_BROKEN, "%s", wrong.text);
     }
     for (size_t i = 0; i < count; i++)
         facts_clear(&facts[i]);
     free(ids);
     free(facts);
-    return ok;
-}
-
-static bool is_broken(const struct job *job)
-{
-    return job->death == DEATH_BROKEN && job->reason[0];
+    if (ok || away)
+        return ok;
+    for (size_t i = 0; i < count; i++) /* one of them spoils the rest: each for itself */
+        if (!load(worker, &jobs[i], 1))
+            return false;
+    return true;
 }
 
 static void plan(struct job *job)
 {
-    if (is_broken(job)) {
+    if (is_broken(job) || !job->step->plan) { /* unreadable: its death and the reason stand */
         act(job, VERDICT_DEAD);
         return;
     }
     enum verdict verdict = job->step->plan(job);
-    if (job->new_fact_count == 0)
+    bool acted = !(verdict == VERDICT_DEAD && job->death == DEATH_CONFLICT); /* L10: a conflict has no effect at all */
+    if (job->new_fact_count == 0 && acted)
         job_publish_next(job); /* L4: the facts were looked at just now, in a snapshot newer than any commit of ours */
     proceed(job, verdict);
 }
@@ -376,8 +388,13 @@ static void refused_alone(struct worker *worker, struct job *job, const struct e
 {
     switch (err->code) {
     case ERR_AGAIN:
-        ledger_failed(worker, err);
-        break; /* stays at COMMIT */
+        if (job->back_offs >= REFUSALS_MAX) {
+            ledger_failed(worker, err);
+            break; /* stays at COMMIT */
+        }
+        job_forget(job); /* a deadlock, or the fence: this one's own */
+        back_off(job);
+        break;
     case ERR_UNKNOWN:
         log_warn("%s: commit unknown, looking again: %s", job->step->command, err->text);
         start_again(job);
@@ -489,9 +506,10 @@ static int64_t run_back_offs(struct worker *worker, int64_t now)
     for (struct job *job = worker->jobs; job; job = job->next) {
         if (job->stage != JOB_BACK_OFF)
             continue;
-        if (job->not_before_ms <= now)
+        if (job->not_before_ms <= now) {
             job->stage = JOB_LOAD;
-        else if (job->not_before_ms < soonest)
+            soonest = now;
+        } else if (job->not_before_ms < soonest)
             soonest = job->not_before_ms;
     }
     return soonest;

@@ -20,10 +20,12 @@
 #include "ledger/store.h"
 #include "queues/envelope.h"
 #include "queues/publisher.h"
+#include "workers/providers/mail.h"
 #include "workers/providers/pop.h"
 #include "workers/providers/provider.h"
 #include "workers/providers/tokens.h"
 #include "workers/providers/webhook.h"
+#include "workers/templates.h"
 
 enum {
     JOB_FACTS_MAX = 6, /* facts one commit of one delivery may add */
@@ -85,12 +87,15 @@ struct surroundings {
     const struct config *config;
     struct loop *loop;
     struct publisher *publisher;
+    struct publisher *answers; /* for reply_to only */
     struct http *http;
     struct provider *providers[CONFIG_PROVIDERS_MAX];
     size_t provider_count;
     struct pop *pop;                   /* NULL when no validators are configured */
     struct tokens *tokens;             /* NULL when no token system is configured */
-    struct db *reader;                 /* for reading whole dead letters */
+    struct mail *mail;                 /* NULL when no mail server is configured */
+    struct templates *templates;       /* of mails; NULL with mail */
+    struct db *reader;                 /* for reading whole dead letters, and addresses */
     const char *user;                  /* our broker user, the user_id of what we publish */
     const char *const *internal_users; /* who may speak for a publisher; ends with NULL */
 };
@@ -172,6 +177,9 @@ void job_publish(struct job *job, const struct message *message);
 
 /* The same for what nobody has to hear: a queue that has vanished is no failure. */
 void job_tell(struct job *job, const struct message *message);
+
+/* Answers the delivery's own reply_to, if it has one that may be answered; a courtesy, never a failure. */
+void job_reply(struct job *job, const json_t *body);
 
 /* May an answer go to this address? A direct reply-to, or a queue app.<publisher>.* of the publisher's own. */
 bool reply_allowed(const char *reply_to, const char *publisher);

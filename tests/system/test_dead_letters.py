@@ -131,6 +131,42 @@ def test_hostile_properties_are_archived(world):
     assert (world.farm.pid("authorize-1"), world.farm.pid("compensate-1")) == before
 
 
+HOSTILE = {
+    "a line feed in our own header": {"headers": {"x-acquit-replay-of": "a\nb", "x-acquit-replay-number": 7}},
+    "a message id of odd bytes": {"message_id": "\udcff" * 100},
+    "a long message id of wide characters": {"message_id": "\u20ac" * 50},
+    "a trace of 90 kB": {"headers": {"traceparent": "0" * 90000}},
+    "a reply address the broker chokes on": {"reply_to": "amq.rabbitmq.reply-to.!!!.x"},
+    "a card number as correlation id": {"correlation_id": "4242424242424242"},
+    "an odd type": {"type": "\x07" * 200},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_messages_hurt_nobody(world, name):
+    """Each is archived (or simply done), workers and their connections live on, and a neighbour is paid."""
+    workers = [world.farm.pid(worker) for worker in world.farm.worker_names()]
+    mark = len(world.sql("select 1 from ledger.dead_letter"))
+    fields = {"message_id": "hostile-" + world.key()} | HOSTILE[name]
+    if "\udcff" in fields["message_id"]:
+        fields["message_id"] = "bytes"
+    with world.channel("shop") as channel:
+        properties = pika.BasicProperties(content_type="application/json", delivery_mode=2, user_id="shop", **fields)
+        if name == "a message id of odd bytes":
+            properties.encode = lambda: odd_properties(100)
+        channel.basic_publish("acquit.in", "payment.create", b"{}", properties, mandatory=True)
+    farms.wait_for(lambda: len(world.sql("select 1 from ledger.dead_letter")) == mark + 1, 20, "its row")
+    neighbour = world.pay(world.plain())
+    world.wait_state(neighbour, "completed")
+    assert [world.farm.pid(worker) for worker in world.farm.worker_names()] == workers
+    assert "4242424242424242" not in json.dumps(world.sql("select properties::text from ledger.dead_letter"))
+
+
+def odd_properties(size):
+    """Encoded AMQP properties whose message_id is bytes that are no text: flags (message_id, user_id), then both short strings."""
+    return [bytes([0x00, 0x80 | 0x10]), bytes([size]) + b"\xff" * size, bytes([4]) + b"shop"]
+
+
 def test_a_type_that_nobody_knows_is_caught(world):
     """L9: unroutable messages are caught, not lost: at the app by its own broker rights, behind them by acquit.unroutable."""
     with world.channel("acquit-worker") as channel:

@@ -102,6 +102,21 @@ static int64_t patience(int64_t stand_still_ms, int looks)
     return wait_ms < most ? wait_ms : most;
 }
 
+/* After a doubt a question is on its way: a look before it is answered would only send its copy along. */
+static int64_t question_ms(const struct fact *newest, int64_t stand_still_ms)
+{
+    switch (slot_parse(newest->slot).kind) {
+    case SLOT_AUTH_DOUBT:
+    case SLOT_CAPTURE_DOUBT:
+    case SLOT_VOID_DOUBT:
+    case SLOT_REFUND_DOUBT:
+        return slot_parse(newest->slot).k > WATCH_QUESTIONS_FREQUENT ? WATCH_QUESTION_RARE_MS
+                                                                     : WATCH_QUESTION_FACTOR * stand_still_ms;
+    default:
+        return 0;
+    }
+}
+
 static bool needs_something(const struct payment *payment)
 {
     struct next next;
@@ -122,7 +137,8 @@ enum watch_verdict watch_judge(struct watched *watched, const struct facts *fact
 
     bool undecided = payment->received && payment->decision_kind == UNDECIDED;
     int64_t expires_ms = undecided ? json_int(payment->received->body, "expiresAt", INT64_MAX) : INT64_MAX;
-    int64_t still_until_ms = newest->at_ms + patience(stand_still_ms, watched->looks);
+    int64_t still_until_ms =
+        newest->at_ms + patience(stand_still_ms, watched->looks) + question_ms(newest, stand_still_ms);
     bool expired = now_ms >= expires_ms, still = needs && now_ms >= still_until_ms;
     /* An expiry that changed nothing so far is said again at the pace of a look. */
     bool again = watched->looks == 0 || now_ms >= still_until_ms;

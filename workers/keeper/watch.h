@@ -13,7 +13,10 @@
 #include "ledger/saga.h"
 
 enum {
-    WATCH_MAX = 1 << 20,             /* payments; more wait in the ledger until some have ended */
+    WATCH_MAX = 1 << 20,            /* payments; more wait in the ledger until some have ended */
+    WATCH_QUESTION_FACTOR = 4,      /* a question may be on its way for this many stand_still_ms */
+    WATCH_QUESTIONS_FREQUENT = 100, /* after so many in vain they are rare */
+    WATCH_QUESTION_RARE_MS = 2 * 3600000,
     WATCH_BACK_OFF_MAX_MS = 3600000, /* between two looks at a payment where nothing changes */
 };
 
