@@ -45,8 +45,11 @@ BUILD_fuzz := build/fuzz
 FLAGS_fuzz := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
     -fno-sanitize-recover=all
 
-B := $(or $(BUILD_$(VARIANT)),$(error VARIANT is plain, asan, coverage or fuzz))
-ifeq ($(VARIANT),fuzz)
+BUILD_fuzzcoverage := build/fuzzcoverage
+FLAGS_fuzzcoverage := -w -U_FORTIFY_SOURCE -O0 -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping
+
+B := $(or $(BUILD_$(VARIANT)),$(error VARIANT is plain, asan, coverage, fuzz or fuzzcoverage))
+ifneq ($(filter fuzz fuzzcoverage,$(VARIANT)),)
 CC := clang
 endif
 
@@ -156,6 +159,18 @@ fuzz:                                               ## each fuzz target for FUZZ
 
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
+
+.PHONY: fuzzcoverage
+fuzzcoverage:                                       ## which lines the fuzz targets' seeds and finds reach; T=name
+	@tests/farm/install-packages
+	@$(MAKE) VARIANT=fuzzcoverage fuzzers
+	@$(PYTHON) tests/fuzz/coverage.py build/fuzzcoverage $(if $(T),'$(T)')
+
+.PHONY: bench
+bench:                                              ## payments a second, their times, and what broker and database alone can do
+	@tests/farm/install-packages
+	@$(MAKE) all
+	@$(PYTHON) tests/bench/bench.py
 
 .PHONY: lint
 lint:                                               ## format, static analysis, and what we agreed on

@@ -74,6 +74,23 @@ static int check_keys(const struct loader *loader, const config_setting_t *root)
     return 0;
 }
 
+static int check_mail(const struct loader *loader)
+{
+    static const char *const modes[] = {"required", "opportunistic", "off", NULL};
+    const struct config *config = loader->config;
+    const char *url = config_text(config, "mail.url");
+    if (conf_check_choice(loader, loader->from[conf_index("mail.tls")], "mail.tls", config_text(config, "mail.tls"),
+                          modes) != 0)
+        return -1;
+    if (!*url)
+        return 0;
+    if (!conf_begins(url, "smtp://") && !conf_begins(url, "smtps://"))
+        return conf_fail(loader, loader->from[conf_index("mail.url")], "mail.url must be an smtp:// or smtps:// URL");
+    if (!*config_text(config, "mail.from"))
+        return conf_fail(loader, loader->from[conf_index("mail.url")], "mail.url needs mail.from: who sends the mails");
+    return 0;
+}
+
 static int check_order(const struct loader *loader, const char *less, const char *more)
 {
     int64_t a = config_int(loader->config, less), b = config_int(loader->config, more);
@@ -94,7 +111,7 @@ static int check_all(const struct loader *loader, const config_setting_t *root)
         return -1;
     if (!*config_text(config, "ingress.listen"))
         return conf_fail(loader, NULL, "ingress.listen is empty");
-    if (check_order(loader, "retry.base_ms", "retry.cap_ms") != 0 ||
+    if (check_mail(loader) != 0 || check_order(loader, "retry.base_ms", "retry.cap_ms") != 0 ||
         check_order(loader, "question.base_ms", "question.cap_ms") != 0)
         return -1;
     return check_pop(loader, root) != 0 ? -1 : check_keys(loader, root);

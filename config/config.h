@@ -42,6 +42,7 @@ struct publisher_config {
     const char *webhook_url;      /* "" = none */
     const char *webhook_secret;   /* "whsec_..." ; secret */
     int64_t amount_max;           /* largest amount in minor units */
+    bool email;                   /* tell its customers by e-mail, if mail.url is set */
 };
 
 /* A payment provider. `kind` names its implementation in workers/providers/. */

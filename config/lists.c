@@ -19,11 +19,11 @@ enum {
 };
 #define AMOUNT_MAX_MOST 1000000000000000
 
-/* A member of a list's element. Integers have a range, texts a length. */
+/* A member of a list's element. Integers have a range, texts a length; a truth value that is missing is false. */
 struct field {
     const char *name;
     enum config_type type;
-    size_t offset; /* of the `const char *` or int64_t in the element's struct */
+    size_t offset; /* of the `const char *`, int64_t or bool in the element's struct */
     bool required, secret;
     const char *fallback; /* text: "" when NULL */
     int64_t number;       /* integer: the default */
@@ -43,6 +43,7 @@ static const struct field publisher_fields[] = {
     {"expires_in_ms", CONFIG_INT, AT(publisher_config, expires_in_ms), false, false, NULL, 0, 1000, MONTH_MS},
     {"webhook_url", CONFIG_TEXT, AT(publisher_config, webhook_url), false, false, "", 0, 0, CONFIG_URL_MAX},
     {"webhook_secret", CONFIG_TEXT, AT(publisher_config, webhook_secret), false, true, "", 0, 0, 256},
+    {"email", CONFIG_BOOL, AT(publisher_config, email), false, false, NULL, 0, 0, 0},
     {"amount_max", CONFIG_INT, AT(publisher_config, amount_max), false, false, NULL, AMOUNT_MAX_DEFAULT, 1,
      AMOUNT_MAX_MOST},
     {NULL},
@@ -131,6 +132,10 @@ static int read_field(struct loader *loader, const config_setting_t *at, const s
         *number_at(element, field) = conf_number(at);
         return conf_check_range(loader, at, field->name, conf_number(at), field->least, field->most, "");
     }
+    if (field->type == CONFIG_BOOL) {
+        *((bool *)element + field->offset) = config_setting_get_bool(at);
+        return 0;
+    }
     const char *text = conf_keep(loader->config, mem_text(config_setting_get_string(at)));
     *text_at(element, field) = text;
     if (field->secret && *text && conf_check_private(loader, at, field->name) != 0)
@@ -162,7 +167,7 @@ static int read_element(struct loader *loader, config_setting_t *from, const str
     for (const struct field *field = fields; field->name; field++)
         if (field->type == CONFIG_INT)
             *number_at(element, field) = field->number;
-        else
+        else if (field->type == CONFIG_TEXT)
             *text_at(element, field) = field->fallback ? field->fallback : "";
     for (int i = 0; i < config_setting_length(from); i++) {
         config_setting_t *at = config_setting_get_elem(from, (unsigned)i);

@@ -106,6 +106,23 @@ static const struct setting settings[] = {
     {"webhook.timeout_ms", CONFIG_INT, "5000", 50, 60000, "ms",
      "How long a publisher's webhook may take to answer.", NULL, true, false},
 
+    {"mail.url", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "The mail server for e-mail to customers, smtp://host:port or smtps://host:port; empty: no e-mail.",
+     "ACQUIT_MAIL_URL", false, false},
+    {"mail.from", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "The sender: an address, or a name with the address in <>; must be given with mail.url.", NULL, false, false},
+    {"mail.user", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Our user at the mail server; empty: no login.", NULL, false, false},
+    {"mail.password", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Its password.", "ACQUIT_MAIL_PASSWORD", false, true},
+    {"mail.tls", CONFIG_TEXT, "\"required\"", 0, 0, "",
+     "STARTTLS on smtp://: required, opportunistic or off; smtps:// is always encrypted.", NULL, false, false},
+    {"mail.timeout_ms", CONFIG_INT, "10000", 100, 120000, "ms",
+     "How long one mail may take, from the connection to the server's last answer.", NULL, false, false},
+    {"mail.templates_dir", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Folder of texts that replace the built-in ones, e.g. payment.completed.txt and .html; empty: none.",
+     NULL, false, false},
+
     {"payment.expires_in_ms", CONFIG_INT, "900000", 1000, MONTH_MS, "ms",
      "Deadline of a payment whose command and publisher name none.", NULL, true, false},
 

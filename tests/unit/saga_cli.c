@@ -1,7 +1,5 @@
 /* saga_cli.c - the saga as a filter, for check_saga_model.py
  *
- * A program of its own. Its main() is weak because every cmocka program is linked with all helpers of this folder.
- *
  * One line of JSON in: {"facts":[{"slot","outcome","body"}],"ask":[[type, n], ...]}. One line out:
  * {"state","public","next":[{"type","slot","rests":[slot]}],"wants":[bool]}, or {"error"}.
  */
@@ -70,7 +68,7 @@ static json_t *answer(const json_t *question)
     return ret;
 }
 
-__attribute__((weak)) int main(void)
+int main(void)
 {
     char *line = NULL;
     size_t size = 0;

@@ -285,7 +285,7 @@ def plan_refund(message, d, cf):
     if not cf.refunds_race:
         used = sum(int(fact[0]) for slot, fact in d.items()
                    if slot.startswith('refund:') and 'result' not in slot and fact[0] != 'refused')
-        n = 'abc'.index(message.split(':')[1]) + 1
+        n = 1 if unwind else 'abc'.index(message.split(':')[1]) + 1
     if not unwind and (public_state(d, cf) != 'completed' or used + amount > 2):
         return [('refund:%d' % n, 'refused')], None
     if unwind and 'unwind' not in dict(next_commands(d, cf)):
@@ -784,6 +784,7 @@ def walk(cf, dice):
 
 
 def configurations(without=()):
+    """Finite ones: `delay` has none, a request that stays in flight gives one more doubt at every question (walks use it)."""
     calm = dict(declines=False, rejects=False, refuses_tokens=False)
     three = (('a', 1), ('b', 1), ('c', 1))
     return {

@@ -156,6 +156,59 @@ static void test_replay_effects(void **state)
     }
 }
 
+/* Died of what it says itself: whatever the facts are, it would die again. Of a payment that was not there it may come
+ * to life. */
+static void test_what_a_replay_cannot_mend(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *reason, *publisher, *facts;
+        enum replay_effect effect;
+    } rows[] = {
+        {"invalid", "p", "", REPLAY_VAIN},
+        {"invalid", "p", PAID, REPLAY_VAIN},
+        {"idempotency_conflict", "p", PAID, REPLAY_VAIN},
+        {"unknown_payment", "p", "", REPLAY_VAIN},
+        {"unknown_payment", "another", PAID, REPLAY_VAIN},
+        {"unknown_payment", "p", PAID, REPLAY_BEGINS},
+        {"exhausted", "another", PAID, REPLAY_BEGINS},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct facts facts = {0};
+        struct payment payment;
+        facts_from_text(&facts, FLOW_PLAIN, "webhook", rows[i].facts);
+        for (size_t k = 0; k < facts.count; k++)
+            json_object_set_new(facts.items[k].body, "publisher", json_string("p"));
+        assert_int_equal(saga_fold(&facts, &payment, NULL), 0);
+        json_auto_t *letter = json_pack("{s:s, s:s, s:s, s:s}", "type", "payment.refund", "body", "{}", "reason",
+                                        rows[i].reason, "publisher", rows[i].publisher);
+        if (replay_effect(letter, &payment) != rows[i].effect)
+            fail_msg("row %zu, %s of %s", i, rows[i].reason, rows[i].publisher);
+        payment_clear(&payment);
+        facts_clear(&facts);
+    }
+    assert_string_equal(replay_effect_text(REPLAY_VAIN), "nothing a replay could mend: publish a corrected message");
+}
+
+static void test_which_payment_a_letter_is_about(void **state)
+{
+    (void)state;
+    struct uuid id;
+    json_auto_t *own = json_pack("{s:s, s:s, s:s}", "reason", "exhausted", "paymentId", COMMAND_A, "body", "{}");
+    json_auto_t *body = json_pack("{s:s, s:n, s:s}", "reason", "unknown_payment", "paymentId", "body",
+                                  "{\"paymentId\":\"" COMMAND_B "\"}");
+    json_auto_t *none =
+        json_pack("{s:s, s:n, s:s}", "reason", "invalid", "paymentId", "body", "{\"paymentId\":\"" COMMAND_B "\"}");
+    char text[UUID_TEXT_SIZE];
+    assert_true(replay_payment(own, &id));
+    uuid_format(id, text);
+    assert_string_equal(text, COMMAND_A);
+    assert_true(replay_payment(body, &id));
+    uuid_format(id, text);
+    assert_string_equal(text, COMMAND_B);
+    assert_false(replay_payment(none, &id));
+}
+
 static void test_what_cannot_be_replayed(void **state)
 {
     (void)state;
@@ -198,6 +251,8 @@ int main(void)
         cmocka_unit_test(test_balance),
         cmocka_unit_test(test_books_that_do_not_balance),
         cmocka_unit_test(test_replay_effects),
+        cmocka_unit_test(test_what_a_replay_cannot_mend),
+        cmocka_unit_test(test_which_payment_a_letter_is_about),
         cmocka_unit_test(test_what_cannot_be_replayed),
         cmocka_unit_test(test_replay_command),
     };

@@ -164,14 +164,13 @@ int letter_effect(struct op *op, const json_t *letter, enum replay_effect *ret, 
     struct uuid id = {0};
     struct facts facts = {0};
     struct payment payment = {0};
-    *ret = REPLAY_BEGINS;
-    if (uuid_parse(json_text(letter, "paymentId", ""), &id) < 0)
-        return 0;
-    int r = read_facts(op->db, &id, 1, &facts, err);
+    bool known = replay_payment(letter, &id);
+    int r = known ? read_facts(op->db, &id, 1, &facts, err) : 0;
     if (r == 0)
         r = saga_fold(&facts, &payment, err);
-    if (r == 0)
-        *ret = replay_effect(letter, &payment);
+    *ret = replay_effect(letter, &payment);
+    if (!known && *ret != REPLAY_VAIN)
+        *ret = REPLAY_BEGINS;
     payment_clear(&payment);
     facts_clear(&facts);
     return r;

@@ -12,19 +12,15 @@
 
 #include "common/clock.h"
 #include "common/json.h"
-#include "common/loop.h"
 #include "common/mem.h"
 #include "ledger/read.h"
 #include "queues/envelope.h"
-#include "queues/publisher.h"
 #include "workers/operator/letter.h"
-#include "workers/program.h"
+#include "workers/operator/sender.h"
 
 enum {
     REPLAY_WAIT_MS = 5000,
     REPLAY_WAIT_MAX_MS = 600000,
-    LOOK_MS = 100,
-    EXIT_AGAIN = 75,
     REASON_MAX = 500,
     ACTOR_MAX = 120,
     LOGIN_BUFFER = 4096,
@@ -68,12 +64,9 @@ struct replay {
 
 struct replays {
     struct op *op;
-    struct loop *loop;
-    struct publisher *publisher;
-    char user[PROGRAM_USER_SIZE];
+    struct sender sender;
     const char *reason, *actor;
     char login[ACTOR_MAX + 2];
-    int64_t until_ms;
     size_t count;
     struct replay items[ARGS_MAX];
 };
@@ -119,25 +112,6 @@ static int prepare(struct replays *replays, struct replay *replay, struct err *e
     return letter_effect(replays->op, letter, &replay->effect, err);
 }
 
-static int open_broker(struct replays *replays, struct err *err)
-{
-    const struct config *config = replays->op->config;
-    struct broker_options options = program_broker(config, "acquit");
-    if (program_user(config, replays->user, err) < 0)
-        return -1;
-    replays->loop = loop_new(err);
-    replays->publisher = replays->loop ? publisher_new(replays->loop, &options, err) : NULL;
-    return replays->publisher ? 0 : -1;
-}
-
-static bool turn(struct replays *replays)
-{
-    int64_t left_ms = replays->until_ms - clock_monotonic_ms();
-    if (left_ms <= 0)
-        return false;
-    return loop_turn(replays->loop, left_ms < LOOK_MS ? (int)left_ms : LOOK_MS) == 0;
-}
-
 static void on_settled(void *arg, enum publish_outcome outcome)
 {
     struct replay *replay = arg;
@@ -163,23 +137,21 @@ static int send_one(struct replays *replays, struct replay *replay, struct err *
     if (!extra)
         return err_set(err, ERR_INVALID, "--reason and --actor must be UTF-8");
     struct message message = {0};
-    command_message("deadletter.replay", replay->command, replay->payment, NULL, extra, replays->user, &message);
+    command_message("deadletter.replay", replay->command, replay->payment, NULL, extra, replays->sender.user, &message);
     json_decref(extra);
-    int r = publisher_send(replays->publisher, &message, on_settled, replay, err);
+    int r = publisher_send(replays->sender.publisher, &message, on_settled, replay, err);
     message_clear(&message);
     return r;
 }
 
 static int send_all(struct replays *replays, struct err *err)
 {
-    while (!publisher_ready(replays->publisher))
-        if (!turn(replays))
-            return err_set(err, ERR_AGAIN, "the broker does not answer; nothing was sent");
+    if (sender_ready(&replays->sender, err) < 0)
+        return -1;
     for (size_t i = 0; i < replays->count; i++)
         if (replays->items[i].stage == STAGE_SENDING && send_one(replays, &replays->items[i], err) < 0)
             return -1;
-    while (publisher_waiting(replays->publisher) && turn(replays))
-        continue;
+    sender_flush(&replays->sender);
     return 0;
 }
 
@@ -207,7 +179,7 @@ static int await_all(struct replays *replays, struct err *err)
                 return -1;
             open += replays->items[i].stage == STAGE_SENT;
         }
-        if (!open || !turn(replays))
+        if (!open || !sender_turn(&replays->sender))
             return 0;
     }
 }
@@ -276,7 +248,8 @@ static int replay_all(struct replays *replays, struct err *err)
             return -1;
         sendable += replays->items[i].stage == STAGE_SENDING;
     }
-    if (sendable && (open_broker(replays, err) < 0 || send_all(replays, err) < 0 || await_all(replays, err) < 0))
+    if (sendable && (sender_open(&replays->sender, replays->op->config, err) < 0 || send_all(replays, err) < 0 ||
+                     await_all(replays, err) < 0))
         return -1;
     return report(replays);
 }
@@ -288,14 +261,12 @@ int cmd_dlq_replay(struct op *op, struct err *err)
     replays->op = op;
     replays->reason = args_text(args, "reason", NULL);
     replays->actor = find_actor(args, replays->login);
-    replays->until_ms = clock_monotonic_ms() + args_int(args, "wait-ms", REPLAY_WAIT_MS);
+    replays->sender.until_ms = clock_monotonic_ms() + args_int(args, "wait-ms", REPLAY_WAIT_MS);
     replays->count = args->positional_count;
     for (size_t i = 0; i < replays->count; i++)
         replays->items[i].text = args->positional[i];
     int code = check_said(replays, err) < 0 ? -1 : replay_all(replays, err);
-    if (replays->publisher)
-        publisher_free(replays->publisher);
-    loop_free(replays->loop);
+    sender_close(&replays->sender);
     free(replays);
     return code;
 }

@@ -1,8 +1,8 @@
 /* main.c - acquit: the operator's command
  *
- * One table of commands. Exit codes: 0 done, 1 the answer is no (or it failed), 2 wrong usage, 75 try again later, 78
- * bad configuration. With --json the result, or {"error","message"}, is one JSON value on standard output; what people
- * should know stands on standard error.
+ * The table of commands is in commands.c. Exit codes: 0 done, 1 the answer is no (or it failed), 2 wrong usage, 75 try
+ * again later, 78 bad configuration. With --json the result, or {"error","message"}, is one JSON value on standard
+ * output; what people should know stands on standard error.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -10,49 +10,8 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "workers/operator/operator.h"
+#include "workers/operator/commands.h"
 #include "workers/program.h"
-
-struct command {
-    const char *words;     /* "payment show" */
-    const char *arguments; /* as the help writes them */
-    size_t least, most;    /* how many */
-    bool bare;             /* needs no configuration */
-    const struct option_row *options;
-    command_function *run;
-    const char *sentence;
-};
-
-static const struct command commands[] = {
-    {"payment show", "ID", 1, 1, false, NULL, cmd_payment_show,
-     "one payment: its facts, transfers, balance, and what follows"},
-    {"payment list", "", 0, 0, false, payment_list_options, cmd_payment_list, "payments, newest first"},
-    {"dlq list", "", 0, 0, false, dlq_list_options, cmd_dlq_list, "dead letters, newest first"},
-    {"dlq show", "ID", 1, 1, false, NULL, cmd_dlq_show, "one dead letter, whole"},
-    {"dlq replay", "ID...", 1, ARGS_MAX, false, dlq_replay_options, cmd_dlq_replay,
-     "send dead letters again; safe to repeat"},
-    {"topology apply", "", 0, 0, false, NULL, cmd_topology_apply, "declare exchanges, queues and bindings"},
-    {"topology check", "", 0, 0, false, NULL, cmd_topology_check, "compare them with what the broker really has"},
-    {"topology users", "", 0, 0, false, topology_users_options, cmd_topology_users,
-     "create or update the broker's users and permissions"},
-    {"migrate", "", 0, 0, false, migrate_options, cmd_migrate, "bring the database to this program's schema"},
-    {"ledger balance", "", 0, 0, false, NULL, cmd_ledger_balance,
-     "trial balance; exit 1 when a currency does not sum to zero"},
-    {"config check", "", 0, 0, false, NULL, cmd_config_check, "is the configuration good?"},
-    {"config show", "", 0, 0, false, NULL, cmd_config_show, "every setting, its value and what it does"},
-    {"id payment", "PUBLISHER MESSAGE_ID", 2, 2, true, NULL, cmd_id_payment,
-     "the id of the payment that this message asks for"},
-};
-
-static const struct option_row common_options[] = {
-    {.name = "config",
-     .kind = OPTION_TEXT,
-     .value = "FILE",
-     .sentence = "settings (default: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf)"},
-    {.name = "json", .kind = OPTION_FLAG, .sentence = "one JSON value instead of tables"},
-    {.name = "help", .kind = OPTION_FLAG, .sentence = "this text"},
-    {0},
-};
 
 static const char exit_codes[] =
     "Exit codes: 0 done, 1 the answer is no, 2 usage, 75 try again later, 78 bad configuration.\n";
@@ -66,7 +25,7 @@ static void print_options(const struct option_row *row, FILE *out)
     }
 }
 
-static void print_help(const struct command *command, FILE *out)
+static void print_help(const struct command_row *command, FILE *out)
 {
     fprintf(out, "usage: acquit %s%s%s [options]\n\n%s\n\n", command->words, *command->arguments ? " " : "",
             command->arguments, command->sentence);
@@ -78,48 +37,24 @@ static void print_help(const struct command *command, FILE *out)
 static void print_commands(FILE *out)
 {
     fputs("usage: acquit COMMAND [arguments] [options]\n\n", out);
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+    const struct command_row *row;
+    for (size_t i = 0; (row = command_row(i)); i++) {
         char left[64];
-        snprintf(left, sizeof left, "%s %s", commands[i].words, commands[i].arguments);
-        fprintf(out, "  %-32s %s\n", left, commands[i].sentence);
+        snprintf(left, sizeof left, "%s %s", row->words, row->arguments);
+        fprintf(out, "  %-32s %s\n", left, row->sentence);
     }
     fprintf(out, "\nOptions of all of them, and of one: acquit COMMAND --help.  acquit --version\n%s", exit_codes);
 }
 
-static const struct command *find_command(int argc, char *const *argv, int *ret_words)
+static const struct command_row *find_command(int argc, char *const *argv, int *ret_words)
 {
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        *ret_words = args_words(commands[i].words, argc, argv);
+    const struct command_row *row;
+    for (size_t i = 0; (row = command_row(i)); i++) {
+        *ret_words = args_words(row->words, argc, argv);
         if (*ret_words)
-            return &commands[i];
+            return row;
     }
     return NULL;
-}
-
-void operator_print(json_t *result)
-{
-    json_dumpf(result, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
-    putchar('\n');
-    json_decref(result);
-}
-
-int operator_payment_id(const char *text, struct uuid *ret, struct err *err)
-{
-    if (public_id_parse(text, ret) == 0)
-        return 0;
-    return err_set(err, ERR_INVALID, "%s is no payment id; it looks like tx_ and 32 hex digits, or a UUID", text);
-}
-
-struct db *operator_db(struct op *op, struct err *err)
-{
-    if (op->db)
-        return op->db;
-    const struct db_options options = {.url = config_text(op->config, "ledger.read_url"),
-                                       .application = "acquit",
-                                       .timeout_ms = config_int(op->config, "ledger.timeout_ms"),
-                                       .read_only = true};
-    op->db = db_new(&options, err);
-    return op->db;
 }
 
 static int fail(const struct op *op, const struct err *err)
@@ -130,7 +65,7 @@ static int fail(const struct op *op, const struct err *err)
     return err->code == ERR_INVALID ? EXIT_USAGE : err_exit_code(err);
 }
 
-static int run(const struct command *command, struct op *op)
+static int run(const struct command_row *command, struct op *op)
 {
     struct err err = {0};
     if (!command->bare)
@@ -145,7 +80,7 @@ static int run(const struct command *command, struct op *op)
 }
 
 /* A usage error, said with the usage it breaks. */
-static int misused(const struct command *command, const char *text)
+static int misused(const struct command_row *command, const char *text)
 {
     fprintf(stderr, "acquit: %s\n\n", text);
     if (command)
@@ -155,7 +90,7 @@ static int misused(const struct command *command, const char *text)
     return EXIT_USAGE;
 }
 
-static int start(const struct command *command, int argc, char *const *argv)
+static int start(const struct command_row *command, int argc, char *const *argv)
 {
     struct op op = {0};
     struct err err = {0};
@@ -187,7 +122,7 @@ int main(int argc, char **argv)
         print_commands(stdout);
         return EXIT_SUCCESS;
     }
-    const struct command *command = find_command(argc - 1, argv + 1, &words);
+    const struct command_row *command = find_command(argc - 1, argv + 1, &words);
     if (!command)
         return misused(NULL, argc > 1 ? "there is no such command" : "name a command");
     return start(command, argc - 1 - words, argv + 1 + words);

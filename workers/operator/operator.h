@@ -1,6 +1,6 @@
 /* operator.h - what the commands of `acquit` share
  *
- * A command is a row of the table in main.c: its words, options and function. The function answers with an exit code (0
+ * A command is a row of the table in commands.c: its words, options and function. The function answers with an exit code (0
  * done, 1 the answer is no), or with -1 and an error, from which the exit code follows (75 try again later, 78 bad
  * configuration, else 1).
  */
@@ -15,10 +15,10 @@
 #include "ledger/db.h"
 #include "workers/operator/args.h"
 
-enum { EXIT_NO = 1 };
+enum { EXIT_NO = 1, EXIT_AGAIN = 75 };
 
 struct op {
-    struct config *config; /* NULL for commands that need none */
+    struct config *config; /* NULL for commands that need none, until they load it */
     struct args args;
     bool json;     /* for programs instead of people */
     struct db *db; /* opened by operator_db() */
@@ -32,10 +32,10 @@ void operator_print(json_t *result);
 int operator_payment_id(const char *text, struct uuid *ret, struct err *err) MUST_CHECK;
 
 typedef int command_function(struct op *op, struct err *err);
-command_function cmd_payment_show, cmd_payment_list, cmd_dlq_list, cmd_dlq_show, cmd_dlq_replay, cmd_topology_apply,
-    cmd_topology_check, cmd_topology_users, cmd_migrate, cmd_ledger_balance, cmd_id_payment, cmd_config_check,
-    cmd_config_show;
-extern const struct option_row payment_list_options[], dlq_list_options[], dlq_replay_options[],
-    topology_users_options[], migrate_options[];
+command_function cmd_payment_show, cmd_payment_list, cmd_payment_cancel, cmd_payment_refund, cmd_dlq_list, cmd_dlq_show,
+    cmd_dlq_replay, cmd_topology_apply, cmd_topology_check, cmd_topology_users, cmd_migrate, cmd_ledger_balance,
+    cmd_id_payment, cmd_config_check, cmd_config_show, cmd_doctor, cmd_completion_bash;
+extern const struct option_row payment_list_options[], payment_cancel_options[], payment_refund_options[],
+    dlq_list_options[], dlq_replay_options[], topology_users_options[], migrate_options[];
 
 #endif

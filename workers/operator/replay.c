@@ -17,17 +17,50 @@ const char *replay_effect_text(enum replay_effect effect)
         return "nothing left to do";
     case REPLAY_WAITS:
         return "its payment is not there";
+    case REPLAY_VAIN:
+        return "nothing a replay could mend: publish a corrected message";
     }
     return "";
 }
 
-/* N of the authorization or refund that the command inside is about. */
-static int number_of(const json_t *letter)
+/* The body of the command inside; NULL when it cannot be read. */
+static json_t *body_of(const json_t *letter)
 {
     struct err err = {0};
     const char *text = json_text(letter, "body", "");
-    json_auto_t *body = json_decode(text, strlen(text), &err);
+    return json_decode(text, strlen(text), &err);
+}
+
+/* N of the authorization or refund that it is about. */
+static int number_of(const json_t *letter)
+{
+    json_auto_t *body = body_of(letter);
     return slot_parse(json_text(body, "slot", "")).n;
+}
+
+static bool died_of(const json_t *letter, const char *reason)
+{
+    return strcmp(json_text(letter, "reason", ""), reason) == 0;
+}
+
+bool replay_payment(const json_t *letter, struct uuid *ret)
+{
+    if (uuid_parse(json_text(letter, "paymentId", ""), ret) == 0)
+        return true;
+    if (!died_of(letter, "unknown_payment"))
+        return false;
+    json_auto_t *body = body_of(letter);
+    return public_id_parse(json_text(body, "paymentId", ""), ret) == 0;
+}
+
+/* It died of what it says itself, or it names a payment that its publisher does not have, even now. */
+static bool is_vain(const json_t *letter, const struct payment *payment)
+{
+    if (died_of(letter, "invalid") || died_of(letter, "idempotency_conflict"))
+        return true;
+    const json_t *received = payment->received ? payment->received->body : NULL;
+    return died_of(letter, "unknown_payment") &&
+           strcmp(json_text(received, "publisher", ""), json_text(letter, "publisher", "?")) != 0;
 }
 
 /* An intent of this command without a result: a redelivery resumes it (L5). */
@@ -57,6 +90,8 @@ enum replay_effect replay_effect(const json_t *letter, const struct payment *pay
     const char *type = json_text(letter, "type", "");
     struct uuid command = {0};
     bool known = uuid_parse(json_text(letter, "commandId", ""), &command) == 0;
+    if (is_vain(letter, payment))
+        return REPLAY_VAIN;
     if (!payment->received)
         return strcmp(type, "payment.create") == 0 ? REPLAY_BEGINS : REPLAY_WAITS;
     if (known && has_open_intent(payment, command))

@@ -1,0 +1,220 @@
+#!/usr/bin/python3
+"""make_seeds.py - the seeds of the fuzz targets, out of what the unit tests know to be right and wrong
+
+Writes tests/fuzz/corpus/TARGET/seed-*; run it again when those cases have changed. Other files there (crash-*: inputs that once
+broke something) are left alone.
+"""
+
+import glob
+import json
+import os
+import re
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CORPUS = os.path.join(ROOT, "tests/fuzz/corpus")
+PAYMENT = "8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f"
+INTENT = "pi_3MtwBwLkdIwHu7ix28a3tqPa"
+
+
+def read(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8") as text:
+        return text.read()
+
+
+def write(target, seeds):
+    """`seeds`: texts or bytes."""
+    folder = os.path.join(CORPUS, target)
+    os.makedirs(folder, exist_ok=True)
+    for old in glob.glob(os.path.join(folder, "seed-*")):
+        os.unlink(old)
+    for n, seed in enumerate(dict.fromkeys(seed if isinstance(seed, bytes) else seed.encode() for seed in seeds)):
+        with open(os.path.join(folder, f"seed-{n:03}"), "wb") as out:
+            out.write(seed)
+
+
+def lines(*fields):
+    return "\n".join(str(field) for field in fields)
+
+
+def pan():
+    return ["4111 1111 1111 1111", "card=5555555555554444;exp=12/29", "3782-822463-10005", "{\"a\":\"\\b4111111111111111\"}",
+            "6011000990139424 123", "4222222222222", PAYMENT, "4111-1111-1111-1112", "deadbeef4111111111111111", "36227206271667",
+            "4111111111111111 4111111111111111", "3530111333300000\0x2223003122003222", "1795168800000 40128888888818810"]
+
+
+def schema():
+    seeds = []
+    for path in sorted(glob.glob(os.path.join(ROOT, "tests/unit/cases/schema/*.json"))):
+        with open(path, encoding="utf-8") as text:
+            cases = json.load(text)
+        seeds += [json.dumps(case["body"], ensure_ascii=False) for case in cases]
+    return [seed for n, seed in enumerate(seeds) if n % 3 == 0 and len(seed) < 1500] + ["[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "{\"a\":1,\"a\":2}", "\"\\u0000\""]
+
+
+def envelope():
+    seeds = []
+    for case in json.loads(read("tests/unit/cases/envelope.json")):
+        message = case["message"]
+        fields = [message.get(name, "-") for name in ("routing_key", "user_id", "message_id", "type", "reply_to", "correlation_id")]
+        fields = [str(field).replace("\n", " ") for field in fields]
+        seeds.append(lines(case["queue"], int(case["requireUser"]), message.get("exchange", ""), *fields,
+                           json.dumps(message.get("headers")), message.get("body", "")))
+    # a content header as it stands on the wire, behind a body of two bytes: flags, then what they announce
+    short = lambda text: bytes([len(text)]) + text
+    table = (b"\x01tt\x01\x01iI\x00\x00\x00\x07\x01sS\x00\x00\x00\x02hi\x01dD\x02\x00\x00\x00\x09\x01TT" + bytes(8) + b"\x01vV\x01fF" +
+             b"\x00\x00\x00\x05\x01xb\x05" + b"\x01aA\x00\x00\x00\x03VV\x74" + b"\x01lL" + b"\xff" * 8 + b"\x01gd" + bytes(8) +
+             b"\x01hf" + bytes(4) + b"\x01yx\x00\x00\x00\x02\x00\xff" + b"\x01us\xff\xff" + b"\x01zu\xff\xff" + b"\x01BB\x07" + b"\x01ii\xff\xff\xff\xff")
+    headers = len(table).to_bytes(4, "big") + table
+    parts = [(1 << 15, short(b"application/json")), (1 << 14, short(b"gzip")), (1 << 13, headers), (1 << 12, b"\x02"), (1 << 11, b"\x05"),
+             (1 << 10, short(b"c-1")), (1 << 9, short(b"app.shop.x")), (1 << 8, short(b"1000")), (1 << 7, short(b"k-1")),
+             (1 << 6, bytes(6) + b"\x69\x20"), (1 << 5, short(b"payment.create")), (1 << 4, short(b"shop")), (1 << 3, short(b"app"))]
+    def wire(wanted):
+        flags = sum(flag for flag, _ in parts if flag & wanted)
+        return b"!\n1\n2\n{}" + flags.to_bytes(2, "big") + b"".join(value for flag, value in parts if flag & wanted)
+    return seeds[::2] + [wire(0xfff8), wire(1 << 13 | 1 << 7 | 1 << 4), wire(0x90b8), wire(0), b"!\n0\n0\n\xff\xff"]
+
+
+def stripe():
+    seeds = []
+    for path in sorted(glob.glob(os.path.join(ROOT, "tests/unit/fixtures/stripe/*.json"))):
+        name, body = os.path.basename(path)[:-5], read(path)
+        status = 402 if name.startswith("error_card") else 400 if name.startswith("error") else 200
+        asked = [(3, 0, 1), (3, 1, 1)] if name.startswith("refund") else [(0, 0, 0)] if name.startswith("search") else \
+            [(0, 0, 1), (0, 1, 1), (1, 0, 1), (2, 0, 1)]
+        for operation, ask, step in asked:
+            reference = "" if operation == 0 else INTENT
+            slot = ("auth:1", "capture", "void:1", "refund:1")[operation]
+            amount = 1000 if operation == 3 else 2500
+            seeds.append(lines(operation, ask, step, status, amount, "EUR", slot, reference, "pm_secret_token_1", body))
+    more = [(500, "EUR", 2500), (409, "ISK", 2500), (429, "JPY", 100), (302, "UGX", 2500), (404, "KWD", 25005), (401, "XXX", 1)]
+    seeds += [lines(operation, 1, 1, status, amount, currency, "refund:2", INTENT, "", "{\"error\":{\"type\":\"api_error\"}}")
+              for operation in (0, 3) for status, currency, amount in more]
+    return seeds
+
+
+def tokens():
+    ours = {"paymentId": PAYMENT, "tokenId": "seat-1", "quantity": 2}
+    told = [(0, 201, ours | {"status": "reserved"}), (0, 409, {"error": "tokens_unavailable"}), (0, 404, {"error": "unknown_token"}),
+            (0, 200, ours | {"status": "reserved", "quantity": 3}), (1, 200, ours | {"status": "active"}), (1, 409, {"error": "expired"}),
+            (2, 200, ours | {"status": "released"}), (2, 200, ours | {"status": "active"}), (2, 200, {"status": "released"}), (0, 401, {}),
+            (1, 500, {"error": "broken"}), (0, 201, [])]
+    return [lines(operation, status, "seat-1", 2, json.dumps(body)) for operation, status, body in told]
+
+
+def pop():
+    vote = {"validator": "validator-1", "paymentId": PAYMENT, "amount": 2500, "currency": "EUR", "verdict": "valid", "at": "2026-11-20T10:00:00Z",
+            "reason": "because", "signature": "AAAA"}
+    seeds = [lines(asked, status, 2, voices, json.dumps(vote | change))
+             for asked, status, voices, change in [
+                 (2, 200, "223", {}), (2, 200, "233", {"verdict": "invalid"}), (0, 200, "244", {}), (2, 200, "22", {"at": "2026-11-20T09:00:00Z"}),
+                 (2, 200, "40", {"at": "yesterday"}), (2, 200, "2222222222222222", {"amount": 1}), (2, 200, "1", {"validator": "validator-2"}),
+                 (2, 200, "012", {"verdict": "perhaps"}), (0, 500, "111", {}), (2, 200, "222", {"currency": "USD", "type": "booking", "id": "7"}),
+                 (2, 200, "222", {"type": "booking", "id": "7", "reason": "x" * 400})]]
+    seeds += [lines(1, status, 3, "444", json.dumps(body)) for status, body in [
+        (200, {"paymentId": PAYMENT, "status": "revoked"}), (200, {"paymentId": PAYMENT, "status": "open"}), (503, {})]]
+    return seeds + [lines(0, 409, 2, "441", "{\"error\":\"revoked\"}"), lines(0, 200, 2, "222", "not JSON"), lines(2, 200, 2, "22", "[]"),
+                    lines(2, 200, 2, "333", "\"booking\"")]
+
+
+def simulated():
+    outcomes = ("done", "refused", "action", "expired", "absent", "unknown", "perhaps")
+    answers = [{"outcome": outcome, "code": "Some Code!", "reference": "sim_1", "action": {"type": "redirect", "url": "https://x"}} for outcome in outcomes]
+    answers += [{"lost": True}, {"outcome": "refused", "code": "idempotency_conflict"}, {"outcome": "done", "reference": "a b"}, [], None, "done"]
+    return [json.dumps(answer) for answer in answers]
+
+
+def config():
+    minimal = 'broker: { url = "amqp://u:p@127.0.0.1/acquit"; };\nledger: { url = "postgresql:///acquit"; };\n'
+    groups = [
+        'worker: { batch = 256; batch_wait_ms = 0x10; };\nlog: { level = "debug"; };\n',
+        'worker: { batch = 5000000000; };\n', 'worker: { bach = 1; };\n', 'retry: { base_ms = 900; cap_ms = 100; };\n', '/* no end',
+        'broker: { require_user = false; };\n', '@include "x"\n', 'log = "debug";\n', 'tokens: { url = "ftp://x"; };\n', 'pop: { quorum = 3; };\n',
+        'ingress: { port = "3003"; listen = ""; };\n', 'webhook: { timeout_ms = 1.5; };\n', 'simulated: { url_file = "secret"; };\n',
+        'providers = ( { name = "simulated"; kind = "simulated"; timeout_ms = 2000; },\n'
+        '  { name = "stripe"; kind = "stripe"; url = "https://api.stripe.com"; secret_file = "secret"; send_window_ms = 100; } );\n',
+        'providers = ( { name = "stripe"; kind = "stripe"; url = "http://x/"; } );\n', 'providers = ( { name = "a b"; kind = "sim"; } );\n',
+        'providers = ( { name = "s"; kind = "simulated"; url = "x"; }, { name = "s"; kind = "simulated"; } );\n',
+        'providers = ( { name = "simulated"; kind = "simulated"; } );\npublishers = ( { name = "shop"; api_key_sha256 = "' + "ab" * 32 + '"; merchant = "m";\n'
+        '  flow = "dual"; payment_method = "wallet"; gateways = [ "simulated" ]; commission_ppm = 25000; expires_in_ms = 900000;\n'
+        '  webhook_url = "https://x/y"; webhook_secret_file = "secret"; amount_max = 100; } );\ntokens: { url = "http://t"; };\n',
+        'publishers = ( { name = "a"; }, { name = "a"; } );\n', 'publishers = ( { name = "a"; gateways = [ "nobody" ]; } );\n',
+        'publishers = ( { name = "a"; api_key_sha256 = "xx"; } );\n', 'publishers = ( { name = "a"; webhook_url = "http://x"; } );\n',
+        'validators = ( { name = "v1"; url = "http://v/1"; public_key_file = "validator.pub"; key_file = "secret"; },\n'
+        '  { name = "v2"; url = "http://v/2"; public_key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="; } );\npop: { quorum = 2; };\n',
+        'validators = ( { name = "v1"; url = "http://v/1"; public_key = "short"; } );\n', 'validators = [ 1, 2 ];\n', 'nonsense: { };\n', 'worker: {',
+    ]
+    return ["", minimal, *(minimal + group for group in groups), 'broker: { url_file = "secret"; };\n', 'ledger: { url = "x"; };\n' + minimal]
+
+
+def ingress():
+    def request(method, path, body="", authorization="Bearer key", content_type="application/json", key="k-1", prefer="-", wait_ms="-", limit="-",
+                cursor="-", state="-", currency="-", traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01", fate=0):
+        return lines(method, path, authorization, content_type, key, prefer, wait_ms, limit, cursor, state, currency, traceparent, fate,
+                     body if isinstance(body, str) else json.dumps(body))
+    create, cancel, refund = "/api/payments/process", f"/api/payments/{PAYMENT}/cancel", "/api/refunds/create"
+    good = {"amount": 2500, "currency": "EUR", "paymentToken": "tok_visa", "metadata": {"a": "b"}, "reference": {"type": "booking", "id": "1"}}
+    seeds = [request("POST", create, good, fate=fate, prefer="wait=2") for fate in range(4)]
+    seeds += [request("POST", cancel, {"reason": "x"}, fate=3), request("POST", cancel, "", content_type="-"), request("POST", cancel, {"paymentId": PAYMENT}),
+              request("POST", cancel.replace(PAYMENT, "tx_" + "1" * 32), {}), request("POST", refund, {"paymentId": PAYMENT, "amount": 100}, fate=1),
+              request("POST", refund, {"paymentId": "tx_" + PAYMENT.replace("-", ""), "reason": "r"}, fate=3), request("POST", refund, {"paymentId": "x"}),
+              request("POST", create, {"amount": "12.50", "currency": "EURO", "x": 1}), request("POST", create, {"amount": 1, "currency": "EUR", "flow": "dual"}),
+              request("POST", create, {"amount": 999999999, "currency": "EUR"}), request("POST", create, {"amount": 1, "currency": "EUR", "description": "4111 1111 1111 1111"}),
+              request("POST", create, "{"), request("POST", create, "[]"), request("POST", create, good, content_type="text/plain"),
+              request("POST", create, good, key="4111111111111111"), request("POST", create, good, key="-", wait_ms="2000"),
+              request("POST", create, good, wait_ms="soon"), request("POST", create, good, prefer="respond-async, wait=\"5\"; x"),
+              request("POST", create, good, authorization="Bearer nobody"), request("POST", create, good, authorization="-"),
+              request("PUT", create, good), request("GET", "/nowhere"), request("GET", "/openapi.json"), request("GET", "/health"),
+              request("GET", "/api/payments", limit="2", cursor="9", state="completed", currency="EUR"), request("GET", "/api/payments", limit="0", state="x", currency="eur"),
+              request("GET", f"/api/payments/{PAYMENT}"), request("HEAD", f"/api/payments/{PAYMENT}/status"), request("GET", f"/api/payments/status/{PAYMENT}"),
+              request("GET", f"/api/payments/{PAYMENT}/events"), request("GET", "/api/payments/refunds/rf_" + "1" * 32), request("GET", "/api/payments/x")]
+    return seeds
+
+
+def saga():
+    """The histories that the unit tests write as text, and one of every slot."""
+    seeds = []
+    text = read("tests/unit/test_saga.c") + read("tests/unit/test_saga_facts.c")
+    known = {"RESERVED": "received token:reserved=reserved "}
+    for name, value in re.findall(r"#define (\w+) (.*)", read("tests/unit/saga_text.h")):
+        parts = re.findall(r'"([^"]*)"|(\w+)', value)
+        if parts and all(quoted or word in known for quoted, word in parts):
+            known[name] = "".join(quoted or known[word] for quoted, word in parts)
+    usual = {"received": "accepted", "late": "approved", "action": "required", "revoked": "revoked", "released": "released"}
+    def fact(word):
+        word, _, cause = word.partition("@")
+        word, _, extra = word.partition("/")
+        slot, _, outcome = word.partition("=")
+        if not outcome:
+            outcome = "unknown" if ":doubt:" in slot else "intent" if re.fullmatch(r"auth:\d+", slot) else "voided" if slot.startswith("void") else \
+                "delivered" if slot.startswith("notice") else usual.get(slot.split(":")[-1], "?")
+        body = {} if not extra else {"reason": extra} if slot == "decision" else {"amount": int(extra)} if extra.isdigit() else {}
+        if slot == "capture":
+            body = body or {"amount": 1000}
+        return f"{slot} {outcome} {cause or '-'} {json.dumps(body)}"
+    for flow, pieces in re.findall(r'FLOW_(\w+),\s*((?:"[^"]*"|[A-Z_]+|\s)+)', text) + [("DUAL", piece) for piece in re.findall(r'\{((?:"[^"]*"|[A-Z_]+| )+),', text)]:
+        history = "".join(quoted or known.get(word, "") for quoted, word in re.findall(r'"([^"]*)"|(\w+)', pieces))
+        words = [word for word in history.split() if not word.startswith("received")]
+        if words:
+            seeds.append(lines(f"{flow.lower()} 1000", *map(fact, words)))
+    dead = "11111111-2222-8333-8444-555555555555"
+    seeds.append(lines("dual 1000", *map(fact, f"token:reserved=reserved auth:1 auth:1:doubt:0 auth:1:result=declined auth:2 auth:2:result=approved pop=validated "
+                       f"decision=commit:2 capture:doubt:0 capture=captured token:active=active refund:1=accepted/400 refund:1:doubt:0 refund:1:result=refunded "
+                       f"refund:2=refused/9000 auth:1:late void:1:doubt:0 void:1 dead:{dead}:1=token.activate replay:{dead}:1=replayed "
+                       f"notice:payment.completed:webhook notice:payment.refunded.1:mail".split())))
+    paid = "auth:1 auth:1:result=approved decision=commit:1 capture=captured"
+    for more in ("", "refund:1=accepted/1000 refund:1:result=refunded", "refund:1=accepted/600 refund:2=refused/600 refund:1:result=refused refund:3=accepted/1"):
+        seeds.append(lines("plain 1000", *map(fact, (paid + " " + more).split())))
+    seeds.append(lines("plain 1000", *map(fact, "auth:1=closed decision=abort/CANCELLED".split())))
+    seeds.append(lines("plain 1000", *map(fact, "auth:1 auth:1:action auth:1:result=approved decision=abort/EXPIRED void:1=nothing".split())))
+    seeds.append(lines("", fact("decision=abort/DECLINED")))
+    return seeds[:160]
+
+
+def main():
+    for make in (pan, schema, envelope, stripe, tokens, pop, simulated, config, ingress, saga):
+        write(make.__name__, make())
+        print(f"{make.__name__:10} {len(os.listdir(os.path.join(CORPUS, make.__name__)))} files")
+
+
+if __name__ == "__main__":
+    main()
