@@ -279,6 +279,11 @@ static int read_refunds(struct payment *p, struct err *err)
     return 0;
 }
 
+bool given_back(const struct payment *p)
+{
+    return p->captured && p->refunded > 0 && p->refunded == p->captured_amount && !p->unwind;
+}
+
 const struct fact *undo_cause(const struct payment *p)
 {
     if (p->decision_kind == ABORT)

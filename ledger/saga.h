@@ -15,7 +15,7 @@
  *   <intent>:doubt:K      "unknown"; intents: auth:N, capture, void:N, refund:N
  *   pop                   "validated" | "rejected"          pop:revoked      "revoked"
  *   token:reserved        "reserved" | "refused"            token:active     "active" | "refused"
- *   token:released        "released"
+ *   token:released        "released" | "deactivated" (after activation, when all was refunded)
  *   decision              "commit:N" | "abort"; body of abort: {"reason": one of REASONS, "code", "message"}
  *   capture               "captured" | "refused"; body: {"amount","provider","reference","evidence"}
  *   void:N                "voided" | "expired" | "nothing"

@@ -76,13 +76,14 @@ static const struct fact *token_without_capture(const struct payment *p, int n)
 static const struct fact *undone_without_cause(const struct payment *p, int n)
 {
     (void)n;
-    return only_if(undo_cause(p), ANY_OF(p->pop_revoked, p->token_released));
+    return only_if(undo_cause(p) || given_back(p), ANY_OF(p->pop_revoked, p->token_released));
 }
 
 static const struct fact *released_though_active(const struct payment *p, int n)
 {
     (void)n;
-    return only_if(!holds(p->token_active, "active"), p->token_released);
+    bool deactivated = holds(p->token_released, "deactivated");
+    return only_if(holds(p->token_active, "active") == deactivated, p->token_released);
 }
 
 static const struct fact *purchase_in_plain(const struct payment *p, int n)

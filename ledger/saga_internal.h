@@ -23,6 +23,8 @@ static inline bool holds(const struct fact *fact, const char *outcome)
 /* The fact after which everything but the money's own way is undone: decision=abort, capture=refused or
  * token:active=refused. NULL: none. */
 const struct fact *undo_cause(const struct payment *p);
+/* All of a completed payment's capture was refunded: its proof and its tokens are taken back. It stays completed, told as refunded. */
+bool given_back(const struct payment *p);
 /* pop:revoked and token:released stand; nothing to undo in `plain`. */
 bool undone(const struct payment *p);
 /* L6: the provider asks the customer for what was concluded to be absent: answered, it would be an approval that nobody

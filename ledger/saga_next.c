@@ -107,6 +107,28 @@ static void undo(const struct payment *p, struct next *next)
         rest_on(say(next, p, "token.release", 0, 0, "token:released"), undo_cause(p));
 }
 
+/* Whoever commits the last of the refunds says it (L4): it is among the newest, of which RESTS_MAX are named. */
+static void rest_on_refunds(struct follow_up *f, const struct payment *p)
+{
+    for (int n = p->refund_count, left = RESTS_MAX; n >= 1 && left > 0; n--) {
+        if (!holds(p->refunds[n].result, "refunded"))
+            continue;
+        rest_on(f, p->refunds[n].result);
+        left--;
+    }
+}
+
+/* A purchase that was given back in full has neither proof nor tokens. */
+static void take_back(const struct payment *p, struct next *next)
+{
+    if (p->flow != FLOW_DUAL || !given_back(p))
+        return;
+    if (!p->pop_revoked)
+        rest_on_refunds(say(next, p, "pop.revoke", 0, 0, "pop:revoked"), p);
+    if (!p->token_released)
+        rest_on_refunds(say(next, p, "token.release", 0, 0, "token:released"), p);
+}
+
 /* Why authorization n may be voided: the facts of which the last one committed has to say so. */
 static void rest_on_void_reason(struct follow_up *f, const struct payment *p, int n)
 {
@@ -257,7 +279,7 @@ static void (*const NEXT[SAGA_STATE_COUNT][ROWS_MAX])(const struct payment *p, s
     [SAGA_VOTING] = {reserve_tokens, start_authorization, validate_purchase, resolve_authorizations, propose_capture},
     [SAGA_CAPTURING] = {capture},
     [SAGA_ACTIVATING] = {activate_tokens},
-    [SAGA_COMPLETED] = {tell_end, tell_refunds},
+    [SAGA_COMPLETED] = {tell_end, tell_refunds, take_back},
     [SAGA_ABORTING] = {undo, resolve_authorizations},
     [SAGA_ABORTED] = {tell_end},
     [SAGA_UNCAPTURED] = {undo},

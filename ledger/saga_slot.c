@@ -30,7 +30,7 @@ static const struct slot_row {
     [SLOT_POP_REVOKED] = {"pop:revoked", "revoked", 0},
     [SLOT_TOKEN_RESERVED] = {"token:reserved", "reserved|refused", 0},
     [SLOT_TOKEN_ACTIVE] = {"token:active", "active|refused", 0},
-    [SLOT_TOKEN_RELEASED] = {"token:released", "released", 0},
+    [SLOT_TOKEN_RELEASED] = {"token:released", "released|deactivated", 0},
     [SLOT_DECISION] = {"decision", "commit:N|abort", AUTHORIZATIONS_MAX},
     [SLOT_CAPTURE] = {"capture", "captured|refused", 0},
     [SLOT_VOID] = {"void:N", "voided|expired|nothing", AUTHORIZATIONS_MAX},

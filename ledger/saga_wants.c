@@ -57,7 +57,7 @@ static bool wants_reserve(const struct payment *p, int n)
 static bool wants_revoke(const struct payment *p, int n)
 {
     (void)n;
-    return p->flow == FLOW_DUAL && undo_cause(p) && !p->pop_revoked;
+    return p->flow == FLOW_DUAL && (undo_cause(p) || given_back(p)) && !p->pop_revoked;
 }
 
 static bool wants_activate(const struct payment *p, int n)
@@ -69,7 +69,7 @@ static bool wants_activate(const struct payment *p, int n)
 static bool wants_release(const struct payment *p, int n)
 {
     bool exhausted = p->activation_dead && wants_activate(p, n);
-    return p->flow == FLOW_DUAL && !p->token_released && (undo_cause(p) || exhausted);
+    return p->flow == FLOW_DUAL && !p->token_released && (undo_cause(p) || exhausted || given_back(p));
 }
 
 static bool wants_refund(const struct payment *p, int n)

@@ -167,13 +167,18 @@ static int own_open_authorization(const struct job *job)
     return 0;
 }
 
+static bool own_absent_authorization_of(const struct job *job, int n)
+{
+    const struct authorization *authorization = &job->payment.authorizations[n];
+    return authorization->result && strcmp(authorization->result->outcome, "absent") == 0 && !authorization->late &&
+           job_caused(job, authorization->intent);
+}
+
 /* An own intent that somebody concluded to be absent: ask once more before the acknowledgement (L6). */
 static int own_absent_authorization(const struct job *job)
 {
     for (int n = 1; n <= job->payment.authorization_count && !job->asked_again; n++) {
-        const struct authorization *authorization = &job->payment.authorizations[n];
-        if (authorization->result && strcmp(authorization->result->outcome, "absent") == 0 && !authorization->late &&
-            job_caused(job, authorization->intent))
+        if (own_absent_authorization_of(job, n))
             return n;
     }
     return 0;
@@ -337,6 +342,8 @@ static enum verdict settle_after_result(struct job *job, int n)
                    n); /* a challenge that nobody waits for: it is voided */
         return VERDICT_DONE;
     }
+    if (job->answer.outcome == PROVIDER_UNKNOWN && own_absent_authorization_of(job, n))
+        return job_retry(job, "the last question about authorization %d is not answered: %s", n, job->answer.code);
     if (job->answer.outcome != PROVIDER_DONE || authorization->approved || authorization->late)
         return VERDICT_DONE;
     return add_hold(job, n, "late");

@@ -95,14 +95,32 @@ static enum verdict plan_release(struct job *job)
     return saga_wants(&job->payment, "token.release", 0) ? VERDICT_CALL : VERDICT_DONE;
 }
 
+/* What is active is not released but deactivated: only after all of its money was given back. */
+static bool takes_back(const struct job *job)
+{
+    return job->payment.token_active && strcmp(job->payment.token_active->outcome, "active") == 0;
+}
+
 static enum verdict call_release(struct job *job)
 {
-    return start(job, TOKENS_RELEASE);
+    return start(job, takes_back(job) ? TOKENS_DEACTIVATE : TOKENS_RELEASE);
+}
+
+static enum verdict settle_deactivation(struct job *job)
+{
+    if (job->tokens.outcome == TOKENS_REFUSED)
+        return job_dead(job, DEATH_REFUSED, "the token system refuses to deactivate: %s", job->tokens.code);
+    if (job->tokens.outcome != TOKENS_DONE)
+        return unknown(job);
+    job_fact(job, "token:released", NULL, "deactivated", answer_facts(job));
+    return VERDICT_DONE;
 }
 
 /* The arbiter after an activation that nobody could finish: active already counts as active; released means it never will be. */
 static enum verdict settle_release(struct job *job)
 {
+    if (takes_back(job))
+        return settle_deactivation(job);
     if (job->tokens.outcome == TOKENS_ACTIVE && !job->payment.captured)
         return job_dead(job, DEATH_REFUSED, "the token system says active, but nothing was captured");
     if (job->tokens.outcome == TOKENS_ACTIVE) {

@@ -146,7 +146,7 @@ class Farm:
         gateways = ", ".join(json.dumps(gateway) for gateway in wish["gateways"])
         return (f'    {{ name = "{name}"; api_key_sha256 = "{key}"; merchant = "{wish["merchant"]}"; flow = "{wish["flow"]}";\n'
                 f'      gateways = [ {gateways} ]; commission_ppm = 25000; webhook_url = "{self.twins_url}/webhooks/{name}";\n'
-                f'      webhook_secret_file = "secrets/webhook"; }}')
+                f'      webhook_secret_file = "secrets/webhook"; email = {json.dumps(wish.get("email", False))}; }}')
 
     def _validator(self, n):
         return (f'    {{ name = "validator-{n}"; url = "{self.twins_url}/validators/{n}";\n'
@@ -180,6 +180,14 @@ class Farm:
         text += "validators = (\n" + ",\n".join(self._validator(n + 1) for n in range(VALIDATORS)) + "\n);\n"
         with open(os.open(self.config, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
             out.write(text)
+
+    def reconfigure(self, settings, publishers, workers):
+        """Other settings and publishers from now on, and these workers started anew with them."""
+        self.settings, self.publishers = settings, publishers
+        self._write_config()
+        for name in workers:
+            self.stop_program(name)
+            self.start_worker(name)
 
     @property
     def config(self):

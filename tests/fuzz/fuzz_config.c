@@ -63,7 +63,8 @@ static void check_scalars(const struct config *config)
 
 static void check_lists(const struct config *config)
 {
-    MUST(config_publisher_count(config) <= CONFIG_PUBLISHERS_MAX && config_provider_count(config) <= CONFIG_PROVIDERS_MAX);
+    MUST(config_publisher_count(config) <= CONFIG_PUBLISHERS_MAX &&
+         config_provider_count(config) <= CONFIG_PROVIDERS_MAX);
     MUST(config_validator_count(config) <= CONFIG_VALIDATORS_MAX && config_validator_count(config) != 1);
     for (size_t i = 0; i < config_publisher_count(config); i++) {
         const struct publisher_config *publisher = config_publisher(config, i);

@@ -79,7 +79,8 @@ static void read_wire(struct input *input, struct message *ret)
     ret->body_size = body_size;
 }
 
-static void check_command(const struct delivery *delivery, const struct command *command, int result, const struct err *err)
+static void check_command(const struct delivery *delivery, const struct command *command, int result,
+                          const struct err *err)
 {
     char field[65];
     MUST(!command->publisher[0] || publisher_name_ok(command->publisher));

@@ -92,7 +92,8 @@ static void check_failure(const struct answer *answer)
     const char *code = json_text(answer->json, "error", "");
     bool known = false;
     for (int i = 0; i < FAILURE_COUNT; i++)
-        known |= strcmp(failure_kind((enum failure)i)->code, code) == 0 && failure_kind((enum failure)i)->status == answer->status;
+        known |= strcmp(failure_kind((enum failure)i)->code, code) == 0 &&
+                 failure_kind((enum failure)i)->status == answer->status;
     MUST(known && *json_text(answer->json, "message", "") && answer->status < 500 + 4);
 }
 
@@ -118,7 +119,8 @@ static void check_submission(const struct submission *submission)
     const struct command_type *type = command_type_find(submission->kind->type);
     MUST(type && type->is_public && schema_check(type->schema, submission->body, NULL, NULL) == 0);
     MUST(!carries_card_number(submission->body, field, sizeof field)); /* L11 */
-    MUST(is_clean(submission->key, KEY_SIZE) && *submission->key && pan_count(submission->key, strlen(submission->key)) == 0);
+    MUST(is_clean(submission->key, KEY_SIZE) && *submission->key &&
+         pan_count(submission->key, strlen(submission->key)) == 0);
     MUST(submission->wait_ms >= 0 && submission->wait_ms <= 10000 && !uuid_is_nil(submission->payment_id));
 }
 
@@ -160,7 +162,8 @@ void submit(struct submitter *submitter, struct submission *submission)
 
 static struct fact fact(const char *slot, const char *outcome, json_t *body, int64_t seq)
 {
-    struct fact ret = {.seq = seq, .at_ms = 1795168800000, .cause = uuid_command("fuzz", "ingress", slot), .body = body};
+    struct fact ret = {
+        .seq = seq, .at_ms = 1795168800000, .cause = uuid_command("fuzz", "ingress", slot), .body = body};
     MUST(body);
     strncpy(ret.slot, slot, SLOT_SIZE - 1);
     strncpy(ret.outcome, outcome, OUTCOME_SIZE - 1);
@@ -179,8 +182,9 @@ int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts
             continue;
         struct fact facts[] = {
             fact("received", "accepted",
-                 json_pack("{s:s,s:i,s:s,s:s,s:s,s:[s]}", "flow", "plain", "amount", 2500, "currency", "EUR", "publisher", "shop",
-                           "messageId", "k-1", "channels", "webhook"), 1),
+                 json_pack("{s:s,s:i,s:s,s:s,s:s,s:[s]}", "flow", "plain", "amount", 2500, "currency", "EUR",
+                           "publisher", "shop", "messageId", "k-1", "channels", "webhook"),
+                 1),
             fact("auth:1", "intent", json_pack("{s:s}", "provider", "simulated"), 2),
             fact("auth:1:result", "approved", json_pack("{s:s}", "provider", "simulated"), 3),
             fact("decision", "commit:1", json_object(), 4),
@@ -194,7 +198,8 @@ int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts
     return 0;
 }
 
-int read_payment_ids(struct db *db, const struct read_filter *filter, struct uuid *ret_ids, int64_t *ret_seqs, struct err *err)
+int read_payment_ids(struct db *db, const struct read_filter *filter, struct uuid *ret_ids, int64_t *ret_seqs,
+                     struct err *err)
 {
     (void)db;
     (void)err;
@@ -223,9 +228,10 @@ int read_refund(struct db *db, struct uuid refund_command, struct uuid *ret_paym
 /* --- the target --- */
 
 /* SHA-256 of "key" */
-static const char CONFIG[] = "broker: { url = \"amqp://u:p@127.0.0.1/acquit\"; }; ledger: { url = \"postgresql:///acquit\"; };\n"
-                             "publishers = ( { name = \"shop\"; api_key_sha256 = "
-                             "\"2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683\"; } );\n";
+static const char CONFIG[] =
+    "broker: { url = \"amqp://u:p@127.0.0.1/acquit\"; }; ledger: { url = \"postgresql:///acquit\"; };\n"
+    "publishers = ( { name = \"shop\"; api_key_sha256 = "
+    "\"2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683\"; } );\n";
 
 static struct ingress *make_ingress(void)
 {
@@ -249,8 +255,8 @@ static bool asks_services(const struct request *request)
 {
     const struct visit *visit = visit_of(request);
     enum endpoint endpoint = visit->match.route->endpoint;
-    return endpoint == ENDPOINT_HEALTH || endpoint == ENDPOINT_HEALTH_DATABASE || endpoint == ENDPOINT_HEALTH_GATEWAYS ||
-           endpoint == ENDPOINT_HEALTH_DETAILED;
+    return endpoint == ENDPOINT_HEALTH || endpoint == ENDPOINT_HEALTH_DATABASE ||
+           endpoint == ENDPOINT_HEALTH_GATEWAYS || endpoint == ENDPOINT_HEALTH_DETAILED;
 }
 
 static struct request read_request(struct input *input)

@@ -39,9 +39,9 @@ static json_t *sign(const char *body, size_t size)
     json_t *vote = json_decode(body, size, NULL);
     if (!json_is_object(vote))
         return vote;
-    int n = snprintf(text, sizeof text, "acquit-pop-vote-v1\n%s\n%" PRId64 "\n%s\n%s\n%s\n%s\n", json_text(vote, "paymentId", ""),
-                     json_int(vote, "amount", 0), json_text(vote, "currency", ""), json_text(vote, "verdict", ""),
-                     json_text(vote, "validator", ""), json_text(vote, "at", ""));
+    int n = snprintf(text, sizeof text, "acquit-pop-vote-v1\n%s\n%" PRId64 "\n%s\n%s\n%s\n%s\n",
+                     json_text(vote, "paymentId", ""), json_int(vote, "amount", 0), json_text(vote, "currency", ""),
+                     json_text(vote, "verdict", ""), json_text(vote, "validator", ""), json_text(vote, "at", ""));
     if (n < 0 || (size_t)n >= sizeof text)
         return vote;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -53,8 +53,8 @@ static json_t *sign(const char *body, size_t size)
     return vote;
 }
 
-static void check_validate(const struct pop_validator *validator, const struct pop_request *request, int status, const char *body,
-                           size_t size, bool with_signature)
+static void check_validate(const struct pop_validator *validator, const struct pop_request *request, int status,
+                           const char *body, size_t size, bool with_signature)
 {
     char why[POP_ERROR_SIZE];
     json_t *vote = NULL;
@@ -68,7 +68,8 @@ static void check_validate(const struct pop_validator *validator, const struct p
         MUST(strcmp(json_text(vote, "verdict", ""), voice == POP_VOICE_YES ? "valid" : "invalid") == 0);
         bool valid = false;
         struct err err = {0};
-        MUST(pop_vote_check(validator, request, vote, NOW_MS, SKEW_MS, &valid, &err) && valid == (voice == POP_VOICE_YES));
+        MUST(pop_vote_check(validator, request, vote, NOW_MS, SKEW_MS, &valid, &err) &&
+             valid == (voice == POP_VOICE_YES));
     }
     json_decref(vote);
 }
@@ -87,7 +88,7 @@ static void check_tally(const char *text, int quorum)
     enum pop_voice voices[POP_VALIDATORS_MAX];
     size_t count = 0;
     int yes = 0, no = 0; /* revoked counts as one that never says yes */
-    for (; text[count] && count < POP_VALIDATORS_MAX; count++) {
+    for (; count < POP_VALIDATORS_MAX && text[count]; count++) {
         voices[count] = (enum pop_voice)((unsigned char)text[count] % (POP_VOICE_REVOKED + 1));
         MUST(*pop_voice_text(voices[count]));
         yes += voices[count] == POP_VOICE_YES;

@@ -41,7 +41,8 @@ static void add(struct facts *facts, const char *slot, const char *outcome, cons
     }
     facts->items = mem_grow(facts->items, facts->count + 1, sizeof *facts->items);
     struct fact *fact = &facts->items[facts->count];
-    *fact = (struct fact){.seq = (int64_t)facts->count + 1, .at_ms = 1795168800000, .cause = cause_of(cause), .body = body};
+    *fact =
+        (struct fact){.seq = (int64_t)facts->count + 1, .at_ms = 1795168800000, .cause = cause_of(cause), .body = body};
     memcpy(fact->slot, slot, strlen(slot) + 1);
     memcpy(fact->outcome, outcome, strlen(outcome) + 1);
     facts->count++;
@@ -55,7 +56,8 @@ static void read_facts_of(struct input *input, struct facts *ret)
     if (*flow)
         add(ret, "received", "accepted", "received",
             json_pack("{s:s,s:I,s:s,s:s,s:s,s:[s,s]}", "flow", strcmp(flow, "dual") == 0 ? "dual" : "plain", "amount",
-                      (json_int_t)amount, "currency", "EUR", "publisher", "shop", "messageId", "k-1", "channels", "webhook", "mail"));
+                      (json_int_t)amount, "currency", "EUR", "publisher", "shop", "messageId", "k-1", "channels",
+                      "webhook", "mail"));
     while (input->left && ret->count < FACTS_MAX && input->text_count < FIELDS_MAX) {
         line = input_line(input);
         char *slot = word(&line), *outcome = word(&line), *cause = word(&line);
@@ -106,9 +108,9 @@ static void say(const struct facts *facts, char ret[static SAID_SIZE])
     saga_next(&payment, &next);
     check_money(&payment);
     check_next(facts, &payment, &next);
-    int at = snprintf(ret, SAID_SIZE, "%s %s %s %d %lld %lld\n", saga_state_text(payment.state), public_state_text(payment.public),
-                      payment.reason ? payment.reason : "-", payment.ended, (long long)payment.refunded,
-                      (long long)payment.refund_reserved);
+    int at = snprintf(ret, SAID_SIZE, "%s %s %s %d %lld %lld\n", saga_state_text(payment.state),
+                      public_state_text(payment.public), payment.reason ? payment.reason : "-", payment.ended,
+                      (long long)payment.refunded, (long long)payment.refund_reserved);
     for (size_t i = 0; i < next.count; i++) {
         at += snprintf(ret + at, SAID_SIZE - (size_t)at, "%s %s", next.items[i].type, next.items[i].slot);
         for (size_t r = 0; r < next.items[i].rest_count; r++)

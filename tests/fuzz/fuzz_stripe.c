@@ -54,8 +54,8 @@ static void check_encode(const struct provider_request *request, enum stripe_ste
     MUST(!strchr(message.target, ' ') && !strchr(message.body, ' '));
 }
 
-static void decode(const struct provider_request *request, enum stripe_step step, int64_t amount, int status, const char *body,
-                   size_t size)
+static void decode(const struct provider_request *request, enum stripe_step step, int64_t amount, int status,
+                   const char *body, size_t size)
 {
     struct provider_answer answer = {0};
     char found[PROVIDER_REFERENCE_SIZE] = "";

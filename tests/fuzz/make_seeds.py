@@ -62,7 +62,7 @@ def envelope():
     # a content header as it stands on the wire, behind a body of two bytes: flags, then what they announce
     short = lambda text: bytes([len(text)]) + text
     table = (b"\x01tt\x01\x01iI\x00\x00\x00\x07\x01sS\x00\x00\x00\x02hi\x01dD\x02\x00\x00\x00\x09\x01TT" + bytes(8) + b"\x01vV\x01fF" +
-             b"\x00\x00\x00\x05\x01xb\x05" + b"\x01aA\x00\x00\x00\x03VV\x74" + b"\x01lL" + b"\xff" * 8 + b"\x01gd" + bytes(8) +
+             b"\x00\x00\x00\x05\x01xb\x05" + b"\x01aA\x00\x00\x00\x03VVV" + b"\x01lL" + b"\xff" * 8 + b"\x01gd" + bytes(8) +
              b"\x01hf" + bytes(4) + b"\x01yx\x00\x00\x00\x02\x00\xff" + b"\x01us\xff\xff" + b"\x01zu\xff\xff" + b"\x01BB\x07" + b"\x01ii\xff\xff\xff\xff")
     headers = len(table).to_bytes(4, "big") + table
     parts = [(1 << 15, short(b"application/json")), (1 << 14, short(b"gzip")), (1 << 13, headers), (1 << 12, b"\x02"), (1 << 11, b"\x05"),

@@ -117,6 +117,18 @@ def test_the_deadline_ends_what_cannot_go_on(world):
     assert world.status(payment)["reason"] in ("EXPIRED", "DEAD_LETTERED")
 
 
+def test_a_full_refund_of_dual_takes_back_proof_and_tokens(world):
+    payment = world.pay(world.dual(900), "tickets", wait_ms=5000)
+    for amount in (300, None):
+        status, answer = world.http("POST", "/api/refunds/create?wait_ms=5000", {"paymentId": payment} | ({"amount": amount} if amount else {}),
+                                    "tickets", world.key())
+        assert status == 200, answer
+    world.wait_state(payment, "refunded")
+    assert world.wait_fact(payment, "token:released") == "deactivated" and world.wait_fact(payment, "pop:revoked") == "revoked"
+    books = world.twin(f"/_twin/books/tokens?paymentId={payment}")
+    assert "deactivated" in str(books)
+
+
 def test_cancel_before_the_decision(world):
     key = world.key()
     payment = world.expect(key, "tickets")

@@ -29,6 +29,7 @@
     X(TOKEN_RESERVE, "token.reserve")                                                                                  \
     X(TOKEN_ACTIVATE, "token.activate")                                                                                \
     X(TOKEN_RELEASE, "token.release")                                                                                  \
+    X(TOKEN_DEACTIVATE, "token.deactivate")                                                                            \
     X(TOKEN_RETRIEVE, "token.retrieve")                                                                                \
     X(WEBHOOK_DELIVER, "webhook.deliver")
 

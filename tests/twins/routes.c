@@ -52,6 +52,7 @@ static const struct route routes[] = {
     TOKEN("POST", "", RESERVE, tokens_open_reserve, tokens_effect_reserve),
     TOKEN("POST", "/{}/activate", ACTIVATE, tokens_open_change, tokens_effect_activate),
     TOKEN("POST", "/{}/release", RELEASE, tokens_open_change, tokens_effect_release),
+    TOKEN("POST", "/{}/deactivate", DEACTIVATE, tokens_open_change, tokens_effect_deactivate),
     TOKEN("GET", "/{}", RETRIEVE, tokens_open_change, tokens_effect_retrieve),
 
     {"POST", "/webhooks/*", BODY_JSON, POINT_WEBHOOK_DELIVER, NULL, webhooks_open, webhooks_effect},

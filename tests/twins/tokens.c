@@ -22,7 +22,9 @@
 enum { TOKEN_SIZE = 129, MAX_QUANTITY = 1000000 };
 
 #define STATES(X)                                                                                                      \
-    X(RESERVED, "reserved") X(ACTIVE, "active") X(RELEASED, "released") X(REFUSED, "refused") X(EXPIRED, "expired")
+    X(RESERVED, "reserved")                                                                                            \
+    X(ACTIVE, "active") X(RELEASED, "released") X(DEACTIVATED, "deactivated") X(REFUSED, "refused")                    \
+        X(EXPIRED, "expired")
 #define X(id, text) STATE_##id,
 enum state { STATES(X) };
 #undef X
@@ -314,11 +316,25 @@ void tokens_effect_release(struct call *call)
         answer_error(call, 503, "full");
         return;
     }
-    if (!seen || (r->state != STATE_ACTIVE && r->state != STATE_RELEASED)) {
+    if (!seen || (r->state != STATE_ACTIVE && r->state != STATE_RELEASED && r->state != STATE_DEACTIVATED)) {
         set_state(r, STATE_RELEASED);
         note(r);
     }
     answer_json(call, 200, json_pack("{s:s, s:s}", "paymentId", r->payment, "status", states[r->state]));
+}
+
+/* Only what is active; a repeat gets the same answer. */
+void tokens_effect_deactivate(struct call *call)
+{
+    struct reservation *r = map_get(&reservations, call->payment);
+    if (r && r->state == STATE_ACTIVE && call->fault.kind != FAULT_DECLINE) {
+        set_state(r, STATE_DEACTIVATED);
+        note(r);
+    }
+    if (r && r->state == STATE_DEACTIVATED)
+        answer_json(call, 200, json_pack("{s:s, s:s}", "paymentId", r->payment, "status", "deactivated"));
+    else
+        answer_error(call, 409, "not_active");
 }
 
 void tokens_effect_retrieve(struct call *call)

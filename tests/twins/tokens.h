@@ -12,6 +12,7 @@ void tokens_effect_reserve(struct call *call);
 void tokens_open_change(struct call *call); /* activate, release, retrieve */
 void tokens_effect_activate(struct call *call);
 void tokens_effect_release(struct call *call);
+void tokens_effect_deactivate(struct call *call);
 void tokens_effect_retrieve(struct call *call);
 
 /* GET /_twin/books/tokens; NULL: all payments. */

@@ -44,7 +44,7 @@ OUTCOMES = {
     'pop:revoked': {'ok': 'revoked'},
     'token:reserved': {'ok': 'reserved', 'no': 'refused'},
     'token:active': {'ok': 'active', 'no': 'refused'},
-    'token:released': {'ok': 'released'},
+    'token:released': {'ok': 'released', 'off': 'deactivated'},
     'decision': {'abort': 'abort', 'commit:1': 'commit:1', 'commit:2': 'commit:2'},
     'capture': {'ok': 'captured', 'ref': 'refused'},
     'auth': {'i': 'intent', 'closed': 'closed'},

@@ -125,6 +125,16 @@ def next_undo(d, cf, reasons, out):
             out.append((command, reasons if cf.both_undone else reasons | {undo}))
 
 
+def refunded_slots(d):
+    return {slot for slot in d if slot.startswith('refund:') and slot.endswith(':result') and outcome_of(d, slot) == 'ok'}
+
+
+def given_back(d):
+    """All of a completed dual payment was refunded: its proof and tokens are taken back, too."""
+    amount = sum(int(outcome_of(d, slot[:-len(':result')])) for slot in refunded_slots(d))
+    return outcome_of(d, 'token:active') == 'ok' and amount == 2
+
+
 def next_undecided(d, cf, approved, out):
     dual = cf.flow == 'dual'
     last = 'auth:%d:result' % authorizations(d)
@@ -156,6 +166,10 @@ def next_committed(d, cf, n, out):
         if active is None:
             exhausted = cf.arbiter and 'dead:act' in d
             out.append(('release', {'dead:act'}) if exhausted else ('act', {'capture'}))
+        elif given_back(d):
+            for command, done in (('revoke', 'pop:revoked'), ('release', 'token:released')):
+                if done not in d:
+                    out.append((command, refunded_slots(d)))
         elif active == 'no' and cf.undone_by_rule:
             if outcome_of(d, 'refund:1:result') is None:
                 out.append(('unwind', {'token:active'}))
@@ -322,7 +336,11 @@ def plan(message, facts, cf):
     if kind == 'revoke':
         return [], ('revoke',) if 'pop:revoked' not in d else None
     if kind == 'release':
-        return [], ('release',) if 'token:released' not in d and outcome_of(d, 'token:active') != 'ok' else None
+        if 'token:released' in d:
+            return [], None
+        if outcome_of(d, 'token:active') == 'ok':
+            return [], ('deactivate',) if given_back(d) else None
+        return [], ('release',)
     if kind in ('cancel', 'expire'):
         return [('decision', 'abort')] if undecided else [], None
     if kind == 'dead':
@@ -406,6 +424,10 @@ def effects(call, providers, flight, cf):
         if tokens == 'active':
             return [(providers, 'active')]
         return [(put(providers, 2, 'released' if cf.tombstones or tokens == 'reserved' else tokens), 'ok')]
+    if kind == 'deactivate':
+        if tokens in ('active', 'deactivated'):
+            return [(put(providers, 2, 'deactivated'), 'ok')]
+        return [(providers, 'no')]
     _, n, amount = call
     if n in dict(refunds):
         return [(providers, 'ok')]
@@ -489,6 +511,8 @@ def settle(message, call, answer, facts, cf):
         if outcome_of(d, 'decision') not in (None, 'abort') and outcome_of(d, 'capture') == 'ok':
             return written(('token:active', 'no'), ('token:released', 'ok'))
         return written(('token:released', 'ok'))
+    if kind == 'deactivate':
+        return written(('token:released', 'off'))
     return written(('refund:%d:result' % call[1], answer))
 
 
@@ -706,7 +730,8 @@ def broken_at_rest(state, cf):
     if public == 'completed':
         if not captured:
             out.append('completed, no capture')
-        if cf.flow == 'dual' and (providers[2] != 'active' or providers[3] != 'valid'):
+        wanted = ('deactivated', 'revoked') if given_back(d) else ('active', 'valid')
+        if cf.flow == 'dual' and providers[2:4] != wanted:
             out.append('completed, purchase wrong')
     else:
         if captured and sum(amount for _, amount in providers[4]) != 2:
@@ -797,6 +822,7 @@ def configurations(without=()):
         'dual broker wiped, sweeper': config(without, fault=1, wipe=1),
         'dual crash loop, dead letter, replay': config(without, crash=1, dead=1, replay=1, **calm),
         'plain 2 providers 2 faults cancel': config(without, flow='plain', routes=2, fault=2, cancel=1),
+        'dual refunded in full': config(without, crash=1, refunds=(('a', 1), ('b', 1)), **calm),
         'plain refunds': config(without, flow='plain', dup=1, fault=1, refunds=three),
     }
 

@@ -726,7 +726,10 @@ static void check_sold(struct sim *sim)
         captured += w->holds[n] == HOLD_CAPTURED;
     if (captured != 1)
         sim_fail(sim, "completed, but captured %d times", captured);
-    if (sim->flow == FLOW_DUAL && (w->tokens != TOKENS_ACTIVE || w->purchase != PURCHASE_VALID))
+    bool back = sim->payment.public == PUBLIC_REFUNDED; /* all given back: nothing bought is left */
+    enum tokens tokens = back ? TOKENS_DEACTIVATED : TOKENS_ACTIVE;
+    enum purchase purchase = back ? PURCHASE_REVOKED : PURCHASE_VALID;
+    if (sim->flow == FLOW_DUAL && (w->tokens != tokens || w->purchase != purchase))
         sim_fail(sim, "completed, but the purchase is not (tokens %d, purchase %d)", (int)w->tokens, (int)w->purchase);
 }
 

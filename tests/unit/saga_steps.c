@@ -281,7 +281,8 @@ static void plan_activate(struct sim *sim, struct worker *w)
 
 static void plan_release(struct sim *sim, struct worker *w)
 {
-    plan_simple(sim, w, OP_RELEASE);
+    bool active = sim->payment.token_active && strcmp(sim->payment.token_active->outcome, "active") == 0;
+    plan_simple(sim, w, active ? OP_DEACTIVATE : OP_RELEASE);
 }
 
 static bool settle_validate(struct sim *sim, struct worker *w)
@@ -333,7 +334,9 @@ static bool settle_release(struct sim *sim, struct worker *w)
 {
     if (w->answer == ANSWER_UNKNOWN)
         return false;
-    if (w->answer == ANSWER_ACTIVE) {
+    if (w->call.op == OP_DEACTIVATE) {
+        sim_write(w, -1, "deactivated", "token:released");
+    } else if (w->answer == ANSWER_ACTIVE) {
         sim_write(w, -1, "active", "token:active");
         sim_event(sim, EVENT_ARBITER_ACTIVE);
     } else {

@@ -117,6 +117,14 @@ static enum answer release(struct world *w)
     return ANSWER_DONE;
 }
 
+static enum answer deactivate(struct world *w)
+{
+    if (w->tokens != TOKENS_ACTIVE && w->tokens != TOKENS_DEACTIVATED)
+        return ANSWER_REFUSED;
+    w->tokens = TOKENS_DEACTIVATED;
+    return ANSWER_DONE;
+}
+
 enum answer world_call(struct world *world, const struct call *call, bool under_way)
 {
     switch (call->op) {
@@ -144,6 +152,8 @@ enum answer world_call(struct world *world, const struct call *call, bool under_
         return activate(world);
     case OP_RELEASE:
         return release(world);
+    case OP_DEACTIVATE:
+        return deactivate(world);
     case OP_NOTIFY:
         return happens(world, world->odds.no_notice) ? ANSWER_REFUSED : ANSWER_DONE;
     }

@@ -32,7 +32,7 @@ static struct {
     struct mail *mail;
     int fd, port;
     struct loop_source *source;
-    const char *greeting, *ehlo, *from, *rcpt, *data, *text, *quit;
+    const char *greeting, *ehlo, *from, *rcpt, *data, *text, *quit, *auth;
     struct connection connections[SERVER_CALLS_MAX];
     int count, open, most_open, quits;
     char said[SERVER_TEXT]; /* all commands and texts */
@@ -78,7 +78,7 @@ static bool serve_line(struct connection *connection, const char *line)
     if (strncmp(line, "EHLO", 4) == 0 || strncmp(line, "HELO", 4) == 0)
         return reply(connection, f.ehlo);
     if (strncmp(line, "AUTH", 4) == 0)
-        return reply(connection, "535 5.7.8 no, ada@example.org");
+        return reply(connection, f.auth);
     if (strncmp(line, "MAIL", 4) == 0)
         return reply(connection, f.from);
     if (strncmp(line, "RCPT", 4) == 0)
@@ -146,6 +146,7 @@ static void well_behaved(void)
     f.data = "354 go on";
     f.text = "250 2.0.0 queued";
     f.quit = "221 bye";
+    f.auth = "535 5.7.8 no, ada@example.org";
     f.said[0] = '\0';
 }
 
@@ -525,6 +526,10 @@ static void test_login_and_tls(void **state)
     f.mail = open_mail("shop@example.org", "user", "off", NULL);
     f.ehlo = "250-sink\r\n250 AUTH PLAIN";
     sent(&message, MAIL_LATER, "login");
+    f.auth = "235 welcome";
+    sent(&message, MAIL_DELIVERED, "");
+    has(f.said, "AUTH PLAIN AHVzZXIAc2VjcmV0"); /* \0user\0secret */
+    f.said[0] = '\0';
     mail_close(f.mail);
     f.mail = open_mail("shop@example.org", "", "required", NULL);
     f.ehlo = "250 sink";

@@ -219,12 +219,27 @@ static const struct row {
     {"refunded in three", FLOW_DUAL,
      ACTIVE TOLD_COMPLETED "refund:1=accepted/400 refund:1:result=refunded notice:payment.refunded.1:webhook "
                            "refund:2=refused/601 refund:3=accepted/600 refund:3:result=refunded",
-     SAGA_COMPLETED, PUBLIC_REFUNDED, "notify.send notice:payment.refunded.3:webhook <refund:3:result"},
+     SAGA_COMPLETED, PUBLIC_REFUNDED,
+     "notify.send notice:payment.refunded.3:webhook <refund:3:result; "
+     "pop.revoke pop:revoked <refund:3:result <refund:1:result; "
+     "token.release token:released <refund:3:result <refund:1:result"},
     {"two refunds, newest first", FLOW_PLAIN,
      PAID "refund:1=accepted/400 refund:2=accepted/600 refund:2:doubt:0 refund:1:result=refunded", SAGA_COMPLETED,
      PUBLIC_PARTIALLY_REFUNDED,
      "notify.send notice:payment.completed:webhook <capture; notify.send notice:payment.refunded.1:webhook "
      "<refund:1:result; refund.resolve refund:2:doubt:1 <refund:2:doubt:0"},
+
+    /* given back in full: proof and tokens are taken back, and the payment stays what it was */
+    {"given back, not yet taken back", FLOW_DUAL,
+     ACTIVE TOLD_COMPLETED "refund:1=accepted/400 refund:1:result=refunded refund:2=accepted/600 "
+          "refund:2:result=refunded notice:payment.refunded.1:webhook notice:payment.refunded.2:webhook",
+     SAGA_COMPLETED, PUBLIC_REFUNDED,
+     "pop.revoke pop:revoked <refund:2:result <refund:1:result; "
+     "token.release token:released <refund:2:result <refund:1:result"},
+    {"given back and taken back", FLOW_DUAL,
+     ACTIVE TOLD_COMPLETED "refund:1=accepted/1000 refund:1:result=refunded "
+          "notice:payment.refunded.1:webhook pop:revoked token:released=deactivated",
+     SAGA_COMPLETED, PUBLIC_REFUNDED, ""},
 
     /* facts for people change nothing */
     {"replayed", FLOW_PLAIN, PAID TOLD_COMPLETED "dead:" COMMAND_A ":1=authorize.capture replay:" COMMAND_B ":1",

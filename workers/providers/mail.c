@@ -653,6 +653,7 @@ static void set_options(const struct mail_call *call)
     if (*mail->user) {
         curl_easy_setopt(easy, CURLOPT_USERNAME, mail->user);
         curl_easy_setopt(easy, CURLOPT_PASSWORD, mail->password);
+        curl_easy_setopt(easy, CURLOPT_SASL_IR, 1L); /* user and password with the command, one round trip less */
     }
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 }

@@ -4,7 +4,7 @@
 
 #include "workers/providers/provider.h"
 
-enum tokens_operation { TOKENS_RESERVE, TOKENS_ACTIVATE, TOKENS_RELEASE };
+enum tokens_operation { TOKENS_RESERVE, TOKENS_ACTIVATE, TOKENS_RELEASE, TOKENS_DEACTIVATE };
 enum tokens_outcome {
     TOKENS_DONE,    /* reserved / active / released */
     TOKENS_REFUSED, /* a definitive no; `code` says why ("tokens_unavailable") */

@@ -30,12 +30,16 @@ static const struct rule {
     {TOKENS_ACTIVATE, 409, "error", "expired", TOKENS_REFUSED},
     {TOKENS_RELEASE, 200, "status", "released", TOKENS_DONE},
     {TOKENS_RELEASE, 200, "status", "active", TOKENS_ACTIVE},
+    {TOKENS_DEACTIVATE, 200, "status", "deactivated", TOKENS_DONE},
+    {TOKENS_DEACTIVATE, 409, "error", "not_active", TOKENS_REFUSED},
 };
 
 void tokens_encode(const struct tokens_request *request, char ret_target[static TOKENS_TARGET_MAX], char **ret_body)
 {
-    static const char *const actions[] = {
-        [TOKENS_RESERVE] = "", [TOKENS_ACTIVATE] = "/activate", [TOKENS_RELEASE] = "/release"};
+    static const char *const actions[] = {[TOKENS_RESERVE] = "",
+                                          [TOKENS_ACTIVATE] = "/activate",
+                                          [TOKENS_RELEASE] = "/release",
+                                          [TOKENS_DEACTIVATE] = "/deactivate"};
     char id[UUID_TEXT_SIZE];
     uuid_format(request->payment_id, id);
     *ret_body = NULL;
