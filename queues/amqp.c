@@ -651,7 +651,7 @@ static int publish_method(struct wire *wire, struct err *err)
 {
     amqp_basic_publish_t m = {.exchange = text_bytes(wire->outgoing->exchange),
                               .routing_key = text_bytes(wire->outgoing->routing_key),
-                              .mandatory = 1};
+                              .mandatory = !wire->outgoing->optional};
     return send_method(wire, AMQP_BASIC_PUBLISH_METHOD, &m, err);
 }
 

@@ -224,9 +224,6 @@ static int read_publisher(const struct delivery *delivery, bool internal, bool r
         return err_set(err, ERR_INVALID, HEADER_PUBLISHER ": must be a text");
     if (header)
         return set_publisher(json_string_value(header), HEADER_PUBLISHER, ret, err);
-    if (internal && is_dead_letter(delivery) &&
-        json_object_get(message->headers, HEADER_DEAD_LETTER)) /* whoever moved it here knew of none */
-        return err_set(err, ERR_INVALID, "the dead letter's publisher is not known");
     if (message->user_id)
         return set_publisher(message->user_id, "user_id", ret, err);
     if (require_user)
@@ -267,6 +264,16 @@ static const char *public_types(char *ret, size_t size)
     return ret;
 }
 
+/* A public command that our worker moved to the dead letters without saying whose it was: nobody's. Commands of our own need no such word. */
+static int check_owner(const struct delivery *delivery, bool internal, struct command *ret, struct err *err)
+{
+    bool named = json_object_get(delivery->message.headers, HEADER_PUBLISHER);
+    if (!internal || named || !is_dead_letter(delivery) || !ret->type || !ret->type->is_public)
+        return 0;
+    ret->publisher[0] = '\0';
+    return err_set(err, ERR_INVALID, "the dead letter's publisher is not known");
+}
+
 static int read_type(const struct delivery *delivery, bool internal, struct command *ret, struct err *err)
 {
     char types[ERR_TEXT_MAX / 2], shown[NAME_SHOWN + 1];
@@ -274,7 +281,10 @@ static int read_type(const struct delivery *delivery, bool internal, struct comm
     ret->type = command_type_find(name);
     if (!ret->type) {
         message_text_cut(name, shown, sizeof shown);
-        pan_mask(shown, strlen(shown));
+        for (char *c = shown; *c; c++)
+            if ((unsigned char)*c < 0x20 || *c == 0x7f)
+                *c = ' ';
+        pan_mask(shown, strlen(shown)); /* after the blanks that the error's text would have for control characters */
         return err_set(err, ERR_INVALID, "routing key '%s': no such command type; apps may publish %s", shown,
                        public_types(types, sizeof types));
     }
@@ -434,6 +444,7 @@ int command_decode(const struct delivery *delivery, const char *const *internal_
                          (int)JSON_BODY_MAX);
     result |= read_publisher(delivery, internal, require_user, ret, &first);
     result |= read_type(delivery, internal, ret, &first);
+    result |= check_owner(delivery, internal, ret, &first);
     result |= read_message_id(message, ret, &first);
     result |= check_properties(message, &first);
     if (ret->publisher[0] && ret->message_id[0])

@@ -21,7 +21,8 @@ struct message {
     int64_t timestamp;                   /* seconds; 0: absent */
     int delivery_mode;                   /* 2 when published by us */
     int priority;                        /* of a delivery only; 0: absent */
-    bool escaped; /* a text member was no UTF-8 or had a NUL in it: its odd bytes stand as \xNN, a backslash as \\ */
+    bool escaped;  /* a text member was no UTF-8 or had a NUL in it: its odd bytes stand as \xNN, a backslash as \\ */
+    bool optional; /* to publish: nobody has to be there to take it (not mandatory) */
     json_t *headers;
     char *body; /* NUL-terminated behind body_size bytes */
     size_t body_size;

@@ -225,6 +225,7 @@ void event_message(const struct event *event, const char *user, struct message *
     ret->content_type = strdup("application/cloudevents+json");
     ret->message_id = strdup(id);
     ret->user_id = strdup(user);
+    ret->optional = true; /* who does not listen misses nothing */
     ret->timestamp = event->fact->at_ms / 1000;
     ret->body = event_json(event);
     ret->body_size = strlen(ret->body);

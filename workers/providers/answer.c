@@ -57,10 +57,10 @@ void answer_message(char ret[static PROVIDER_MESSAGE_SIZE], const char *text, co
     char raw[MESSAGE_RAW_MAX];
     snprintf(raw, sizeof raw, "%s", text ? text : "");
     star_out(raw, secret);
-    pan_mask(raw, strlen(raw));
     for (char *c = raw; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = ' ';
+    pan_mask(raw, strlen(raw)); /* after the blanks: a control character must not hide what stands there without it */
     memcpy(ret, raw, PROVIDER_MESSAGE_SIZE - 1);
     ret[PROVIDER_MESSAGE_SIZE - 1] = '\0';
     trim_half_character(ret);
