@@ -129,9 +129,22 @@ static void test_look_and_back_off(void **state)
     assert_int_equal(gap_ms, WATCH_BACK_OFF_MAX_MS);
     assert_int_equal(watched.last_seq, 2);
     /* something changed: patience begins anew */
-    assert_int_equal(judge(&watched, FLOW_PLAIN, "received auth:1 auth:1:doubt:0", 0, STILL - 1), WATCH_LATER);
+    assert_int_equal(judge(&watched, FLOW_PLAIN, "received auth:1 auth:1:result=approved", 0, STILL - 1), WATCH_LATER);
     assert_int_equal(watched.looks, 0);
     assert_int_equal(watched.due_ms, STILL);
+}
+
+/* After a doubt a question is on its way: a look before its answer would only multiply it. */
+static void test_a_question_gets_its_time(void **state)
+{
+    (void)state;
+    struct watched watched = {0};
+    const char *doubtful = "received auth:1 auth:1:doubt:0";
+    int64_t patience = (1 + WATCH_QUESTION_FACTOR) * STILL;
+    assert_int_equal(judge(&watched, FLOW_PLAIN, doubtful, 0, STILL), WATCH_LATER);
+    assert_int_equal(watched.due_ms, patience);
+    assert_int_equal(judge(&watched, FLOW_PLAIN, doubtful, 0, patience - 1), WATCH_LATER);
+    assert_int_equal(judge(&watched, FLOW_PLAIN, doubtful, 0, patience), WATCH_LOOK);
 }
 
 int main(void)
@@ -143,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_expiry_is_repeated_with_patience),
         cmocka_unit_test(test_look_and_back_off),
+        cmocka_unit_test(test_a_question_gets_its_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
