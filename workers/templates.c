@@ -247,6 +247,8 @@ static int read_directory(struct templates *templates, const char *path, struct 
     for (int html = 1; html >= 0; html--) {
         const struct dirent *entry;
         rewinddir(directory);
+        /* readdir_r is deprecated; one thread */
+        /* cppcheck-suppress readdirCalled */
         while (result == 0 && (entry = readdir(directory)))
             result = read_file(templates, path, entry->d_name, html, err);
     }

@@ -23,8 +23,8 @@ enum { TOKEN_SIZE = 129, MAX_QUANTITY = 1000000 };
 
 #define STATES(X)                                                                                                      \
     X(RESERVED, "reserved")                                                                                            \
-    X(ACTIVE, "active") X(RELEASED, "released") X(DEACTIVATED, "deactivated") X(REFUSED, "refused")                    \
-        X(EXPIRED, "expired")
+    X(ACTIVE, "active")                                                                                                \
+    X(RELEASED, "released") X(DEACTIVATED, "deactivated") X(REFUSED, "refused") X(EXPIRED, "expired")
 #define X(id, text) STATE_##id,
 enum state { STATES(X) };
 #undef X

@@ -231,14 +231,15 @@ static const struct row {
 
     /* given back in full: proof and tokens are taken back, and the payment stays what it was */
     {"given back, not yet taken back", FLOW_DUAL,
-     ACTIVE TOLD_COMPLETED "refund:1=accepted/400 refund:1:result=refunded refund:2=accepted/600 "
-          "refund:2:result=refunded notice:payment.refunded.1:webhook notice:payment.refunded.2:webhook",
+     ACTIVE TOLD_COMPLETED
+     "refund:1=accepted/400 refund:1:result=refunded refund:2=accepted/600 "
+     "refund:2:result=refunded notice:payment.refunded.1:webhook notice:payment.refunded.2:webhook",
      SAGA_COMPLETED, PUBLIC_REFUNDED,
      "pop.revoke pop:revoked <refund:2:result <refund:1:result; "
      "token.release token:released <refund:2:result <refund:1:result"},
     {"given back and taken back", FLOW_DUAL,
      ACTIVE TOLD_COMPLETED "refund:1=accepted/1000 refund:1:result=refunded "
-          "notice:payment.refunded.1:webhook pop:revoked token:released=deactivated",
+                           "notice:payment.refunded.1:webhook pop:revoked token:released=deactivated",
      SAGA_COMPLETED, PUBLIC_REFUNDED, ""},
 
     /* facts for people change nothing */
