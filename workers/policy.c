@@ -3,15 +3,18 @@
 
 #include "common/clock.h"
 
-enum { QUESTION_SHIFT_MAX = 20, QUESTIONS_AN_HOUR = 100, QUESTIONS_A_DAY = 250 };
+enum { SHIFT_MAX = 20, QUESTIONS_AN_HOUR = 100, QUESTIONS_A_DAY = 250 };
+
+/* base * 2^shift, at most cap; without overflow. */
+static int64_t doubled(int64_t base_ms, int64_t cap_ms, int shift)
+{
+    int times = shift < 0 ? 0 : shift > SHIFT_MAX ? SHIFT_MAX : shift;
+    return base_ms > cap_ms >> times ? cap_ms : base_ms << times;
+}
 
 int64_t policy_back_off(int64_t base_ms, int64_t cap_ms, int attempt)
 {
-    int shift = attempt < 0 ? 0 : attempt > QUESTION_SHIFT_MAX ? QUESTION_SHIFT_MAX : attempt;
-    int64_t bound = base_ms << shift;
-    if (bound > cap_ms || bound <= 0)
-        bound = cap_ms;
-    return (int64_t)clock_random((uint64_t)bound + 1);
+    return (int64_t)clock_random((uint64_t)doubled(base_ms, cap_ms, attempt) + 1);
 }
 
 static int64_t first_failure_ms(const struct command *command, int64_t now_ms)
@@ -40,9 +43,7 @@ static int64_t question_cap_ms(const struct config *config, int k)
 
 int64_t policy_question_bound(const struct config *config, int k)
 {
-    int64_t base = config_int(config, "question.base_ms"), cap = question_cap_ms(config, k);
-    int shift = k > QUESTION_SHIFT_MAX ? QUESTION_SHIFT_MAX : k;
-    return base << shift > cap ? cap : base << shift;
+    return doubled(config_int(config, "question.base_ms"), question_cap_ms(config, k), k);
 }
 
 int64_t policy_question_delay(const struct config *config, int k)
