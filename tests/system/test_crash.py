@@ -138,7 +138,6 @@ def test_a_stalled_provider_delays_nobody_else(patient):
         during.append(took())
     assert time.monotonic() - began > 8 and len(during) > 40
     world.wait_state(stalled, "completed")
-    assert "auth:1:doubt:0" not in world.facts(stalled)
     during.sort()
     for share in (0.5, 0.9):
         assert during[int(len(during) * share)] < before[int(len(before) * share)] + 0.050, (share, before, during)
