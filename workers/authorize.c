@@ -199,14 +199,19 @@ static bool has_authorization_to_do(const struct job *job)
     return own_open_authorization(job) || own_absent_authorization(job) || asked_authorization(job);
 }
 
+/* This very command, under this key, was received with other content. */
+static bool received_another_body(const struct job *job)
+{
+    return job_caused(job, job->payment.received) &&
+           strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0;
+}
+
 static enum verdict plan_create(struct job *job)
 {
     if (!job->payment.received)
         return accept_payment(job);
-    if (job_caused(job, job->payment.received) &&
-        strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0)
-        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
-                        job->command.message_id); /* L10 */
+    if (received_another_body(job))
+        return key_conflict(job); /* L10 */
     return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
 }
 
@@ -253,11 +258,8 @@ static enum verdict call_own_authorization(struct job *job, int n)
 
 static enum verdict call_authorization(struct job *job)
 {
-    if (job->payment.received && strcmp(job->command.type->name, "payment.create") == 0 &&
-        job_caused(job, job->payment.received) &&
-        strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0)
-        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
-                        job->command.message_id); /* L10 */
+    if (received_another_body(job))
+        return key_conflict(job); /* L10 */
     int n = own_open_authorization(job);
     if (n)
         return call_own_authorization(job, n);
@@ -563,12 +565,6 @@ static enum verdict settle_void(struct job *job)
 
 /* --- cancel --- */
 
-static bool owns_payment(const struct job *job)
-{
-    return job->payment.received &&
-           strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
-}
-
 /* Too late is an answer, too; its own repeat is none. */
 static enum verdict cancel_after_decision(struct job *job)
 {
@@ -581,8 +577,7 @@ static enum verdict cancel_after_decision(struct job *job)
         return VERDICT_DONE;
     }
     if (strcmp(json_text(decision->body, "sha256", ""), job->command.sha256) != 0)
-        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
-                        job->command.message_id);
+        return key_conflict(job);
     return VERDICT_DONE;
 }
 
@@ -605,8 +600,7 @@ static enum verdict plan_cancel(struct job *job)
 static enum verdict call_cancel(struct job *job)
 {
     if (job->payment.decision_kind == UNDECIDED)
-        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
-                        job->command.message_id);
+        return key_conflict(job);
     return VERDICT_DONE;
 }
 

@@ -69,7 +69,6 @@ void job_forget(struct job *job)
     if (job->call && job->call_cancel)
         job->call_cancel(job->call);
     job->call = NULL;
-    job->won_count = 0;
     job->results = false;
     job->asked_again = job->cancelling = false;
     clear_additions(job);
@@ -174,19 +173,7 @@ enum verdict job_books(struct job *job, const struct new_transfer *transfers, in
 
 void job_committed(struct job *job)
 {
-    job->won_count = 0;
-    for (size_t i = 0; i < job->new_fact_count; i++)
-        if (job->new_facts[i].won)
-            memcpy(job->won[job->won_count++], job->new_facts[i].slot, SLOT_SIZE);
     clear_additions(job);
-}
-
-bool job_won(const struct job *job, const char *slot)
-{
-    for (size_t i = 0; i < job->won_count; i++)
-        if (strcmp(job->won[i], slot) == 0)
-            return true;
-    return false;
 }
 
 /* A reason goes into JSON: never cut inside a character. */

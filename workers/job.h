@@ -11,7 +11,7 @@ void job_free(struct job *job); /* cancels a call under way; accepts NULL */
 /* Drops what the step added and has not committed, and a call under way: the next plan starts from the facts alone. */
 void job_forget(struct job *job);
 
-/* After a commit: remembers which slots were won (job_won) and empties what was added. */
+/* After a commit: empties what was added; what was won stands in the facts that are looked at next. */
 void job_committed(struct job *job);
 
 /* Replaces the facts and folds them. -1 when they contradict the protocol. Takes `facts` over. */

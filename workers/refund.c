@@ -27,12 +27,6 @@ static bool is_open(const struct refund *refund)
     return refund->accepted && !refund->result && refund->doubts == 0;
 }
 
-static bool owns_payment(const struct job *job)
-{
-    return job->payment.received &&
-           strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
-}
-
 /* Why this amount cannot be refunded; NULL when it can, with its share of the commission. */
 static const char *refusal(const struct payment *payment, int64_t amount, struct refund_share *ret)
 {
@@ -81,8 +75,7 @@ static enum verdict plan_again(struct job *job, int n)
 {
     const struct refund *refund = &job->payment.refunds[n];
     if (job->command.type->is_public && strcmp(json_text(refund->intent->body, "sha256", ""), job->command.sha256) != 0)
-        return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
-                        job->command.message_id); /* L10 */
+        return key_conflict(job); /* L10 */
     if (undoing_was_refused(job, refund))
         return job_dead(job, DEATH_REFUSED, "the provider refuses the refund that undoes the payment");
     return is_open(refund) ? VERDICT_CALL : VERDICT_DONE;
@@ -165,8 +158,7 @@ static enum verdict call_refund(struct job *job)
         return is_open(&job->payment.refunds[own]) ? start(job, own, 0) : VERDICT_DONE;
     if (job->payment.refund_count >= job->target)
         return VERDICT_AGAIN; /* somebody else has this N */
-    return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body",
-                    job->command.message_id); /* L10 */
+    return key_conflict(job); /* L10 */
 }
 
 static enum verdict call_unwind(struct job *job)

@@ -62,6 +62,17 @@ json_t *abort_body(const char *reason, const char *code, const char *message)
     return json_pack("{s:s, s:s, s:s}", "reason", reason, "code", code ? code : "", "message", message ? message : "");
 }
 
+bool owns_payment(const struct job *job)
+{
+    return job->payment.received &&
+           strcmp(json_text(job->payment.received->body, "publisher", ""), job->command.publisher) == 0;
+}
+
+enum verdict key_conflict(struct job *job)
+{
+    return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id);
+}
+
 void note_command(struct job *job)
 {
     struct new_fact none; /* job_guard() marks a fact, too; here there is none */

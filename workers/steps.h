@@ -32,8 +32,14 @@ void note_command(struct job *job);
 /* Notes in the first fact of a public command where its answer goes ("replyTo", "correlationId"), if anywhere. */
 void note_reply(const struct job *job, json_t *body);
 
-/* Starts the call of `operation` for the intent at `slot` (authorization N belongs to it). `send_until_ms` 0: a question may always be sent as
- * the effect itself (void). Sets job->ask, asked_at_ms; VERDICT_WAIT, or VERDICT_CALL replaced by an unknown answer when it could not even be built. */
+/* Is the payment the publisher's who sent this command? Others' look unknown. */
+bool owns_payment(const struct job *job);
+
+/* Same key, other body (L10): the verdict for it. */
+enum verdict key_conflict(struct job *job);
+
+/* Starts the call of `operation` for the intent at `slot`, of the money of authorization N; `ask`: only a question. The key follows from the
+ * slot. Sets job->target, ask and asked_at_ms. Always VERDICT_WAIT: a call that could not even be built is answered as unknown. */
 enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n,
                                  int64_t amount, bool ask);
 

@@ -303,6 +303,7 @@ static void plan(struct job *job)
         act(job, VERDICT_DEAD);
         return;
     }
+    job->death = DEATH_EXHAUSTED; /* unless this plan says otherwise */
     enum verdict verdict = job->step->plan(job);
     bool acted = !(verdict == VERDICT_DEAD && job->death == DEATH_CONFLICT); /* L10: a conflict has no effect at all */
     if (job->new_fact_count == 0 && acted)
@@ -357,21 +358,11 @@ static void append_free(struct append *append)
     free(append->dead_letters);
 }
 
-static void note_won(struct job **jobs, size_t count, const struct append *append)
-{
-    const struct new_fact *fact = append->facts;
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < jobs[i]->new_fact_count; j++)
-            jobs[i]->new_facts[j].won = (fact++)->won;
-}
-
 static int append_jobs(struct worker *worker, struct job **jobs, size_t count, struct err *err)
 {
     struct append append;
     collect(jobs, count, &append);
     int rc = store_append(worker->store, &append, err);
-    if (rc == 0)
-        note_won(jobs, count, &append);
     append_free(&append);
     return rc;
 }

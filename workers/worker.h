@@ -115,8 +115,6 @@ struct job {
     /* What the step adds, until the commit. */
     struct new_fact new_facts[JOB_FACTS_MAX];
     size_t new_fact_count;
-    char won[JOB_FACTS_MAX][SLOT_SIZE]; /* slots won by the last commit */
-    size_t won_count;
     struct new_transfer new_transfers[JOB_TRANSFERS_MAX];
     size_t new_transfer_count;
     struct new_command new_command;
@@ -165,8 +163,6 @@ void job_guard(struct job *job, struct new_fact *fact);
 /* Adds transfers made by book.h, which answered `count`; after its error (-1) the facts added so far are dropped and the command is dead:
  * no fact without its transfers (L8). Returns the verdict to go on with. */
 enum verdict job_books(struct job *job, const struct new_transfer *transfers, int count, const struct err *err);
-/* Was this slot won by the last commit? */
-bool job_won(const struct job *job, const char *slot);
 
 /* Says why, for the history, the dead letter and the log; returns the verdict for `return job_retry(job, ...)`. */
 enum verdict job_retry(struct job *job, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -144,18 +144,24 @@ def test_a_stalled_provider_delays_nobody_else(patient):
 
 
 def test_drain_under_load(world):
-    """SIGTERM while hundreds of payments are in work: the worker ends by itself with 0, nothing is lost, nothing done twice."""
-    commands = []
-    for n in range(150):
-        key = world.key()
-        world.expect(key, "shop")
-        commands.append(("payment.create", key, world.plain(100 + n)))
-    world.publish(commands)
+    """SIGTERM while calls are under way and more is queued: the worker ends by itself, nothing is lost, nothing done twice."""
+    world.fault("*", "stripe.authorize", "delay", delayMs=500, times=-1)
+
+    def calls_under_way():
+        return world.sql("select count(*) from ledger.event i where slot = 'auth:1' and payment_id = any(%s::uuid[]) and not exists (select 1"
+                         " from ledger.event r where r.payment_id = i.payment_id and r.slot = 'auth:1:result')", list(world.created))[0][0]
     for _ in range(3):
-        farms.wait_for(lambda: world.queue_depth("acquit.authorize")[0] > 0, 20, "work")
+        commands = []
+        for n in range(50):
+            key = world.key()
+            world.expect(key, "shop")
+            commands.append(("payment.create", key, world.plain(100 + n)))
+        world.publish(commands)
+        farms.wait_for(calls_under_way, 20, "calls under way")
         process_id = world.farm.pid("authorize-1")
         world.farm.stop_program("authorize-1")
         assert process_id and world.farm.pid("authorize-1") is None
+        assert calls_under_way() == 0, "what was begun was finished"
         assert "drain took too long" not in world.farm.log_tail("authorize-1", 5)
         world.farm.start_worker("authorize-1")
     world.wait_ended(seconds=120)
