@@ -48,6 +48,8 @@ static const struct place {
                          offsetof(struct authorization, void_doubts)},
     [SLOT_REFUND_DOUBT] = {OWNER_REFUND, offsetof(struct refund, last_doubt), offsetof(struct refund, doubts)},
     [SLOT_POP] = IN_PAYMENT(pop),
+    [SLOT_POP_VOTE] = {OWNER_NONE, 0, 0},
+    [SLOT_POP_COMMITTED] = IN_PAYMENT(pop_committed),
     [SLOT_POP_REVOKED] = IN_PAYMENT(pop_revoked),
     [SLOT_TOKEN_RESERVED] = IN_PAYMENT(token_reserved),
     [SLOT_TOKEN_ACTIVE] = IN_PAYMENT(token_active),
@@ -131,6 +133,21 @@ static void note_death(struct payment *p, const struct reading *r)
         p->activation_dead = r->fact;
 }
 
+/* In the order of their names, so that the order of the facts does not matter (L3). */
+static void note_vote(struct payment *p, const struct fact *vote)
+{
+    int at = p->vote_count;
+    while (at > 0 && strcmp(p->votes[at - 1]->slot, vote->slot) > 0)
+        at--;
+    if (at == VOTES_MAX)
+        return;
+    if (p->vote_count < VOTES_MAX)
+        p->vote_count++;
+    for (int i = p->vote_count - 1; i > at; i--)
+        p->votes[i] = p->votes[i - 1];
+    p->votes[at] = vote;
+}
+
 /* Keeps the doubt with the highest K. */
 static void place_doubt(const struct fact **last, int *count, const struct reading *r)
 {
@@ -144,6 +161,8 @@ static int place(struct payment *p, const struct reading *r, struct err *err)
     const struct place *to = &PLACES[r->slot.kind];
     if (r->slot.kind == SLOT_DEAD)
         note_death(p, r);
+    if (r->slot.kind == SLOT_POP_VOTE)
+        note_vote(p, r->fact);
     char *owner = owner_of(p, to->owner, r->slot.n);
     if (!owner)
         return 0;

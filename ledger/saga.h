@@ -14,6 +14,8 @@
  *   auth:N:action         "required"; also when it comes after auth:N:result=absent: then the saga voids it
  *   <intent>:doubt:K      "unknown"; intents: auth:N, capture, void:N, refund:N
  *   pop                   "validated" | "rejected"          pop:revoked      "revoked"
+ *   pop:vote:<validator>  "valid" | "invalid": a vote that came by callback; body: {"vote":{...}}
+ *   pop:committed         "committed": the validators know that the purchase stands
  *   token:reserved        "reserved" | "refused"            token:active     "active" | "refused"
  *   token:released        "released" | "deactivated" (after activation, when all was refunded)
  *   decision              "commit:N" | "abort"; body of abort: {"reason": one of REASONS, "code", "message"}
@@ -22,7 +24,7 @@
  *   refund:N              "accepted" | "refused"; body: {"amount","key","sendUntil","total","commission","reason","code"}
  *   refund:N:result       "refunded" | "refused"
  *   dead:<id>:<n>         the dead command's type, e.g. "token.activate", whatever it was; body: {"deadLetter","reason","held":bool}
- *   replay:<id>:<n>       "replayed"; body: {"reason"}
+ *   replay:<id>:<n>       "replayed" | "discarded"; body: {"reason"}
  *   notice:<event>:<channel>  "delivered" | "refused"
  *
  * N and n count from 1, K from 0, without gaps; numbers are decimal without leading zeros, ids are lower-case UUIDs.
@@ -47,6 +49,7 @@ enum {
     DEATHS_MAX = 1000000,   /* times that one command died, or one dead letter was sent again */
     CHANNELS_MAX = 4,
     CHANNEL_SIZE = 33,   /* name of a notice's channel and NUL: lower-case letters, digits, '-', '_' */
+    VOTES_MAX = 16,      /* validators whose votes may come by callback; named like channels */
     RESTS_MAX = 16,      /* facts that one follow-up may rest on */
     FOLLOW_UPS_MAX = 64, /* follow-ups of one state; further ones come when these are done */
 };
@@ -76,8 +79,9 @@ const struct fact *facts_find(const struct facts *facts, const char *slot); /* N
 /* clang-format off */
 #define SLOT_KINDS(X)                                                                                                  \
     X(UNKNOWN) X(RECEIVED) X(AUTH) X(AUTH_RESULT) X(AUTH_LATE) X(AUTH_ACTION) X(AUTH_DOUBT) X(CAPTURE_DOUBT)           \
-    X(VOID_DOUBT) X(REFUND_DOUBT) X(POP) X(POP_REVOKED) X(TOKEN_RESERVED) X(TOKEN_ACTIVE) X(TOKEN_RELEASED)            \
-    X(DECISION) X(CAPTURE) X(VOID) X(REFUND) X(REFUND_RESULT) X(DEAD) X(REPLAY) X(NOTICE)
+    X(VOID_DOUBT) X(REFUND_DOUBT) X(POP) X(POP_VOTE) X(POP_COMMITTED) X(POP_REVOKED) X(TOKEN_RESERVED)                 \
+    X(TOKEN_ACTIVE) X(TOKEN_RELEASED) X(DECISION) X(CAPTURE) X(VOID) X(REFUND) X(REFUND_RESULT) X(DEAD) X(REPLAY)      \
+    X(NOTICE)
 /* clang-format on */
 enum slot_kind {
 #define X(id) SLOT_##id,
@@ -196,7 +200,9 @@ struct payment {
     enum decision decision_kind;
     int commit; /* N of "commit:N"; else 0 */
     const struct fact *decision;
-    const struct fact *pop, *pop_revoked, *token_reserved, *token_active, *token_released;
+    const struct fact *pop, *pop_committed, *pop_revoked, *token_reserved, *token_active, *token_released;
+    const struct fact *votes[VOTES_MAX]; /* pop:vote:<validator>, by slot name; further ones are left out */
+    int vote_count;
     const struct fact *capture, *last_capture_doubt;
     int capture_doubts;
     bool captured;
@@ -222,8 +228,8 @@ void payment_clear(struct payment *payment);
  *
  * The slot names the command, not always what it will write: a question carries the doubt it would write
  * (`auth:1:doubt:2`, `capture:doubt:0` never: the first one carries `capture`), payment.unwind always carries
- * `refund:1` and writes the lowest free refund:N (refused refunds may stand before it), and authorize.capture writes
- * `decision` first. */
+ * `refund:1` and writes the lowest free refund:N (refused refunds may stand before it), authorize.capture writes
+ * `decision` first, and a pop.validate that counts anew after a callback carries that vote and writes `pop`. */
 struct follow_up {
     const char *type;     /* "authorize.capture" */
     char slot[SLOT_SIZE]; /* the slot it is about: names the question too ("auth:1:doubt:2") */

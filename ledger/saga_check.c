@@ -36,9 +36,10 @@ static const struct fact *doubt_after_gap(const struct fact *last, int count)
 static const struct fact *fact_of_unknown_payment(const struct payment *p, int n)
 {
     (void)n;
-    return only_if(p->received, ANY_OF(p->decision, p->capture, p->last_capture_doubt, p->pop, p->pop_revoked,
-                                       p->token_reserved, p->token_active, p->token_released,
-                                       p->authorizations[1].intent, p->refund_count ? p->refunds[1].intent : NULL));
+    return only_if(p->received, ANY_OF(p->decision, p->capture, p->last_capture_doubt, p->votes[0], p->pop,
+                                       p->pop_committed, p->pop_revoked, p->token_reserved, p->token_active,
+                                       p->token_released, p->authorizations[1].intent,
+                                       p->refund_count ? p->refunds[1].intent : NULL));
 }
 
 static const struct fact *commit_without_votes(const struct payment *p, int n)
@@ -73,6 +74,12 @@ static const struct fact *token_without_capture(const struct payment *p, int n)
     return only_if(p->captured, p->token_active);
 }
 
+static const struct fact *committed_though_not_sold(const struct payment *p, int n)
+{
+    (void)n;
+    return only_if(holds(p->token_active, "active"), p->pop_committed);
+}
+
 static const struct fact *undone_without_cause(const struct payment *p, int n)
 {
     (void)n;
@@ -89,8 +96,8 @@ static const struct fact *released_though_active(const struct payment *p, int n)
 static const struct fact *purchase_in_plain(const struct payment *p, int n)
 {
     (void)n;
-    return only_if(p->flow == FLOW_DUAL,
-                   ANY_OF(p->pop, p->pop_revoked, p->token_reserved, p->token_active, p->token_released));
+    return only_if(p->flow == FLOW_DUAL, ANY_OF(p->votes[0], p->pop, p->pop_committed, p->pop_revoked,
+                                                p->token_reserved, p->token_active, p->token_released));
 }
 
 static const struct fact *begun_before_reservation(const struct payment *p, int n)
@@ -206,6 +213,7 @@ static const struct rule {
      "of the same N: auth:N:late, or auth:N:action with auth:N:result=absent, or auth:N:result=approved with "
      "decision=abort or capture=refused (L7)"},
     {PER_PAYMENT, token_without_capture, "capture=captured"},
+    {PER_PAYMENT, committed_though_not_sold, "token:active=active"},
     {PER_PAYMENT, released_though_active, "token:active not to be active"},
     {PER_PAYMENT, undone_without_cause, "decision=abort, capture=refused or token:active=refused"},
     {PER_REFUND, refund_after_gap, "the refund:N before it"},

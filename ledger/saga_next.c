@@ -56,6 +56,16 @@ static void validate_purchase(const struct payment *p, struct next *next)
         rest_on(say(next, p, "pop.validate", 0, 0, "pop"), p->token_reserved);
 }
 
+/* A vote that came by callback may be the last that was missing: whoever wrote it has them counted anew. How many are
+ * enough is the worker's to know. */
+static void count_votes(const struct payment *p, struct next *next)
+{
+    if (p->flow != FLOW_DUAL || !holds(p->token_reserved, "reserved") || p->pop)
+        return;
+    for (int i = 0; i < p->vote_count; i++)
+        rest_on(say(next, p, "pop.validate", 0, 0, "%s", p->votes[i]->slot), p->votes[i]);
+}
+
 /* The first question after a challenge rests on the challenge: whoever wrote it does not wait for the customer. */
 static void resolve_authorizations(const struct payment *p, struct next *next)
 {
@@ -105,6 +115,13 @@ static void undo(const struct payment *p, struct next *next)
         rest_on(say(next, p, "pop.revoke", 0, 0, "pop:revoked"), undo_cause(p));
     if (p->flow == FLOW_DUAL && !p->token_released)
         rest_on(say(next, p, "token.release", 0, 0, "token:released"), undo_cause(p));
+}
+
+/* The validators are told that the purchase stands, once nothing but a full refund can undo it. */
+static void commit_purchase(const struct payment *p, struct next *next)
+{
+    if (saga_wants(p, "pop.commit", 0))
+        rest_on(say(next, p, "pop.commit", 0, 0, "pop:committed"), p->token_active);
 }
 
 /* Whoever commits the last of the refunds says it (L4): it is among the newest, of which RESTS_MAX are named. */
@@ -273,13 +290,14 @@ static void tell_refunds(const struct payment *p, struct next *next)
 }
 
 /* DESIGN.md section 6. The rows that hold in any state come last. */
-enum { ROWS_MAX = 5 };
+enum { ROWS_MAX = 6 };
 static void (*const NEXT[SAGA_STATE_COUNT][ROWS_MAX])(const struct payment *p, struct next *next) = {
     [SAGA_UNKNOWN] = {NULL},
-    [SAGA_VOTING] = {reserve_tokens, start_authorization, validate_purchase, resolve_authorizations, propose_capture},
+    [SAGA_VOTING] = {reserve_tokens, start_authorization, validate_purchase, count_votes, resolve_authorizations,
+                     propose_capture},
     [SAGA_CAPTURING] = {capture},
     [SAGA_ACTIVATING] = {activate_tokens},
-    [SAGA_COMPLETED] = {tell_end, tell_refunds, take_back},
+    [SAGA_COMPLETED] = {commit_purchase, tell_end, tell_refunds, take_back},
     [SAGA_ABORTING] = {undo, resolve_authorizations},
     [SAGA_ABORTED] = {tell_end},
     [SAGA_UNCAPTURED] = {undo},

@@ -9,8 +9,8 @@
 
 #include "ledger/saga_internal.h"
 
-/* A pattern is literal but for: N a number from 1, K a number from 0, U a UUID, E an event (payment.refunded.2), C a
- * channel. Outcomes are alternatives separated by '|'; '*' is any text. `most` bounds N. */
+/* A pattern is literal but for: N a number from 1, K a number from 0, U a UUID, E an event (payment.refunded.2), C the
+ * name of a channel or validator. Outcomes are alternatives separated by '|'; '*' is any text. `most` bounds N. */
 static const struct slot_row {
     const char *pattern;
     const char *outcomes;
@@ -27,6 +27,8 @@ static const struct slot_row {
     [SLOT_VOID_DOUBT] = {"void:N:doubt:K", "unknown", AUTHORIZATIONS_MAX},
     [SLOT_REFUND_DOUBT] = {"refund:N:doubt:K", "unknown", REFUNDS_MAX},
     [SLOT_POP] = {"pop", "validated|rejected", 0},
+    [SLOT_POP_VOTE] = {"pop:vote:C", "valid|invalid", 0},
+    [SLOT_POP_COMMITTED] = {"pop:committed", "committed", 0},
     [SLOT_POP_REVOKED] = {"pop:revoked", "revoked", 0},
     [SLOT_TOKEN_RESERVED] = {"token:reserved", "reserved|refused", 0},
     [SLOT_TOKEN_ACTIVE] = {"token:active", "active|refused", 0},
@@ -37,7 +39,7 @@ static const struct slot_row {
     [SLOT_REFUND] = {"refund:N", "accepted|refused", REFUNDS_MAX},
     [SLOT_REFUND_RESULT] = {"refund:N:result", "refunded|refused", REFUNDS_MAX},
     [SLOT_DEAD] = {"dead:U:N", "*", DEATHS_MAX},
-    [SLOT_REPLAY] = {"replay:U:N", "replayed", DEATHS_MAX},
+    [SLOT_REPLAY] = {"replay:U:N", "replayed|discarded", DEATHS_MAX},
     [SLOT_NOTICE] = {"notice:E:C", "delivered|refused", 0},
 };
 static_assert(sizeof ROWS / sizeof ROWS[0] == SLOT_KIND_COUNT, "every kind of slot has its row");

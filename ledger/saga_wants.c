@@ -60,6 +60,17 @@ static bool wants_revoke(const struct payment *p, int n)
     return p->flow == FLOW_DUAL && (undo_cause(p) || given_back(p)) && !p->pop_revoked;
 }
 
+static bool wants_confirm(const struct payment *p, int n)
+{
+    return undecided(p, n) && p->flow == FLOW_DUAL && !p->pop;
+}
+
+static bool wants_commit(const struct payment *p, int n)
+{
+    (void)n;
+    return p->flow == FLOW_DUAL && p->state == SAGA_COMPLETED && !given_back(p) && !p->pop_committed && !p->pop_revoked;
+}
+
 static bool wants_activate(const struct payment *p, int n)
 {
     (void)n;
@@ -134,6 +145,10 @@ static const struct {
     /* undecided and not answered; pop.validate not before the tokens are reserved; then: too late, or answered */
     {"pop.validate", wants_validate},
     {"token.reserve", wants_reserve},
+    /* undecided, dual and not answered: one validator's vote by callback; then: too late */
+    {"pop.confirm", wants_confirm},
+    /* completed, and not all given back; then: told, or being taken back */
+    {"pop.commit", wants_commit},
     /* captured and not answered, also after its dead letter, which may be sent again; then: answered */
     {"token.activate", wants_activate},
     /* something is to be undone; then: undone */

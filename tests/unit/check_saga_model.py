@@ -27,6 +27,7 @@ COMMANDS = {
     'pop': ('pop.validate', 'pop'),
     'cap': ('authorize.capture', 'capture'),
     'act': ('token.activate', 'token:active'),
+    'tell': ('pop.commit', 'pop:committed'),
     'revoke': ('pop.revoke', 'pop:revoked'),
     'release': ('token.release', 'token:released'),
     'unwind': ('payment.unwind', 'refund:1'),
@@ -36,11 +37,13 @@ COMMANDS = {
     'resolve': ('authorize.resolve', ''),
 }
 # Those of which plan() says nothing but whether they begin anything.
-PLANNED = ('res', 'pop', 'cap', 'act', 'revoke', 'release', 'void:1', 'void:2')
+PLANNED = ('res', 'pop', 'tell', 'cap', 'act', 'revoke', 'release', 'void:1', 'void:2')
 
 OUTCOMES = {
     'received': {'ok': 'accepted'},
     'pop': {'ok': 'validated', 'no': 'rejected'},
+    'pop vote': {'ok': 'valid', 'no': 'invalid'},
+    'pop:committed': {'ok': 'committed'},
     'pop:revoked': {'ok': 'revoked'},
     'token:reserved': {'ok': 'reserved', 'no': 'refused'},
     'token:active': {'ok': 'active', 'no': 'refused'},
@@ -107,6 +110,8 @@ def ledger_command(command, d, cf):
     if command.startswith('resolve:'):
         _, n, k = command.split(':')
         return 'authorize.resolve', 'auth:%s:doubt:%s' % (n, k)
+    if command.startswith('count:'):
+        return 'pop.validate', 'pop:vote:' + command[6:]
     if command == 'notify':
         return 'notify.send', ledger_slot('notice', d, cf)
     if command.startswith('refund:'):
@@ -204,6 +209,7 @@ def configurations():
         'wide dual, wiped': model.config(**wide, wipe=1, texp=1),
         'wide plain': model.config(flow='plain', **wide, expire=1, hexp=1, refunds=refunds),
         'dual, refunds': model.config(routes=1, crash=1, dup=1, fault=1, texp=1, refunds=refunds, **calm),
+        'dual, called back': model.config(routes=2, crash=1, dup=1, fault=1, cancel=1, callback=2, dead=1),
         'dual, activation dies': model.config(fault=3, dead=3, replay=1, texp=1, **calm),
         'late approvals': model.config(('horizon',), flow='plain', routes=2, fault=1, delay=2, dup=1, dead=1, crash=1),
     }

@@ -3,7 +3,7 @@
 One payment; facts with outcome and cause; an at-least-once broker that may deliver in any order; two deliveries in work at
 once, each split at: load and plan, commit intents, look and publish, call, commit results, look and publish, ack; a crash, a
 duplicate, a provider fault before or after the effect, a late effect, cancel, deadline, expiry, dead letter, replay, a wiped
-broker with a sweeper, two providers, refunds.
+broker with a sweeper, two providers, refunds, validators that call back.
 
 `python3 tests/unit/saga_model.py [SECONDS]` explores every interleaving within the budgets of each configuration and prints
 what it found; `--without RULE` takes out one rule of the protocol (RULES) to see what then breaks. check_saga_model.py compares
@@ -11,8 +11,8 @@ the C saga with public_state() and next_commands() of states that random walks r
 
 It is a specification to compare with, not part of the product. Its slots are those of the ledger; outcomes are shorter ("ok",
 "no", "ref" for refused captures, "x" where there is only one), amounts are 1 or 2, and commands are:
-create, start (authorize.start), resolve:N:K, pop, res, cap, act, void:N, revoke, release, unwind, refund:NAME:AMOUNT, dead:COMMAND,
-look, expire, cancel, notify. A message's name is its command id, and the cause of the facts its deliveries write.
+create, start (authorize.start), resolve:N:K, pop, confirm:V (pop.confirm), count:V (pop.validate after the vote of V), tell
+(pop.commit), res, cap, act, void:N, revoke, release, unwind, refund:NAME:AMOUNT, dead:COMMAND, look, expire, cancel, notify. A message's name is its command id, and the cause of the facts its deliveries write.
 """
 import sys
 import time
@@ -34,13 +34,15 @@ RULES = {
     'archivist_says_all': 'L4: who archives a dead letter publishes all of next',
     'closes': 'L7: an abort that finds no authorization begun closes auth:1',
     'refunds_race': 'racing refunds race for the same N',
+    'counts_votes': 'a vote that came by callback has the votes counted anew',
+    'tells': 'the validators are told of a purchase that stands',
 }
-BUDGETS = ('crash', 'dup', 'fault', 'cancel', 'expire', 'delay', 'wipe', 'dead', 'replay', 'hexp', 'texp', 'sweep')
+BUDGETS = ('crash', 'dup', 'fault', 'cancel', 'expire', 'delay', 'wipe', 'dead', 'replay', 'hexp', 'texp', 'sweep', 'callback')
 
 
 def config(without=(), **given):
     """A configuration: the flow, what may be refused, how often what may go wrong, and the rules that hold."""
-    values = dict(flow='dual', routes=1, declines=True, rejects=True, refuses_tokens=True, refunds=(), workers=2)
+    values = dict(flow='dual', routes=1, declines=True, rejects=True, refuses_tokens=True, refunds=(), workers=2, defers=False)
     values.update(dict.fromkeys(BUDGETS, 0), sweep=6)
     values.update((rule, rule not in without) for rule in RULES)
     values.update(given)
@@ -148,6 +150,8 @@ def next_undecided(d, cf, approved, out):
                 out.append(('start', {'token:reserved'}))
             if 'pop' not in d:
                 out.append(('pop', {'token:reserved'}))
+                if cf.counts_votes:
+                    out += [('count:' + slot[-1], {slot}) for slot in d if slot.startswith('pop:vote:')]
     if approved and (not dual or outcome_of(d, 'pop') == outcome_of(d, 'token:reserved') == 'ok'):
         out.append(('cap', {'auth:%d:result' % approved} | ({'pop', 'token:reserved'} if dual else set())))
 
@@ -166,6 +170,9 @@ def next_committed(d, cf, n, out):
         if active is None:
             exhausted = cf.arbiter and 'dead:act' in d
             out.append(('release', {'dead:act'}) if exhausted else ('act', {'capture'}))
+        elif active == 'ok' and not given_back(d):
+            if cf.tells and 'pop:committed' not in d and 'pop:revoked' not in d:
+                out.append(('tell', {'token:active'}))
         elif given_back(d):
             for command, done in (('revoke', 'pop:revoked'), ('release', 'token:released')):
                 if done not in d:
@@ -322,8 +329,12 @@ def plan(message, facts, cf):
         return plan_authorize(message, d, cf)
     if kind == 'resolve':
         return plan_resolve(message, d, cf)
-    if kind == 'pop':
+    if kind in ('pop', 'count'):
         return [], ('pop',) if 'pop' not in d and undecided else None
+    if kind == 'confirm':
+        return [('pop:vote:' + message[8:9], message[10:])] if 'pop' not in d and undecided else [], None
+    if kind == 'tell':
+        return [], ('tell',) if 'tell' in dict(next_commands(d, cf)) else None
     if kind == 'res':
         return [], ('res',) if 'token:reserved' not in d and undecided else None
     if kind == 'cap':
@@ -404,6 +415,10 @@ def effects(call, providers, flight, cf):
         if state == 'hold':
             return [(put(providers, call[1] - 1, 'voided'), 'ok')]
         return [(providers, 'ok' if state != 'captured' else 'CAPTURED')]
+    if kind == 'pop' and cf.defers and purchase in ('none', 'asked'):
+        return [(put(providers, 3, 'asked'), 'later')]
+    if kind == 'tell':
+        return [(providers, 'no' if purchase == 'revoked' else 'ok')]
     if kind == 'pop':
         if purchase == 'none':
             rejected = [(put(providers, 3, 'rejected'), 'no')] if cf.rejects else []
@@ -490,8 +505,12 @@ def settle(message, call, answer, facts, cf):
 
     if kind in ('auth', 'query', 'requery'):
         return settle_authorization(message, call, answer, facts, cf)
-    if answer == 'doubt':
+    if answer == 'later':
+        return facts, None, 'done'  # the callback alone has to bring it on; in truth it is also asked again
+    if answer == 'doubt' or (kind == 'tell' and answer == 'no'):
         return facts, None, 'retry'
+    if kind == 'tell':
+        return written(('pop:committed', 'ok'))
     if kind == 'cap':
         return written(('capture', answer))
     if kind == 'void':
@@ -672,6 +691,14 @@ class Successors:
             if self.budget['replay'] > 0 and slot.startswith('dead:'):
                 self.emit('replay ' + slot[5:], queue=enqueued(self.queue, [slot[5:]]),
                           budget=less(self.budget, 'replay'))
+        if self.cf.defers and self.providers[3] == 'asked':
+            for verdict, purchase in (('ok', 'valid'),) + ((('no', 'rejected'),) if self.cf.rejects else ()):
+                self.emit('validators decide ' + verdict, providers=put(self.providers, 3, purchase),
+                          queue=enqueued(self.queue, ['confirm:1:' + verdict]))
+        voted = {'valid': 'ok', 'rejected': 'no'}.get(self.providers[3])
+        if self.budget['callback'] > 0 and voted:
+            self.emit('callback %d' % self.budget['callback'], budget=less(self.budget, 'callback'),
+                      queue=enqueued(self.queue, ['confirm:%d:%s' % (self.budget['callback'], voted)]))
         if self.budget['wipe'] > 0 and received:
             self.emit('BROKER WIPED', queue=(), work=(), budget=less(self.budget, 'wipe'), wiped=1)
         stands_still = self.wiped and not self.queue and not self.work
@@ -733,6 +760,8 @@ def broken_at_rest(state, cf):
         wanted = ('deactivated', 'revoked') if given_back(d) else ('active', 'valid')
         if cf.flow == 'dual' and providers[2:4] != wanted:
             out.append('completed, purchase wrong')
+        if cf.flow == 'dual' and not given_back(d) and 'pop:committed' not in d:
+            out.append('completed, validators not told')
     else:
         if captured and sum(amount for _, amount in providers[4]) != 2:
             out.append('failed but charged')
@@ -746,7 +775,7 @@ def broken_at_rest(state, cf):
     return out
 
 
-OUTSIDE = ('customer', 'keeper', 'hold exp', 'reservation', 'replay', 'BROKER', 'dup')
+OUTSIDE = ('customer', 'keeper', 'hold exp', 'reservation', 'replay', 'BROKER', 'dup', 'callback')
 
 
 def at_rest(state, steps):
@@ -823,6 +852,8 @@ def configurations(without=()):
         'dual crash loop, dead letter, replay': config(without, crash=1, dead=1, replay=1, **calm),
         'plain 2 providers 2 faults cancel': config(without, flow='plain', routes=2, fault=2, cancel=1),
         'dual refunded in full': config(without, crash=1, refunds=(('a', 1), ('b', 1)), **calm),
+        'dual called back': config(without, crash=1, callback=1, declines=False, refuses_tokens=False),
+        'dual deferred': config(without, dup=1, expire=1, defers=True, declines=False, refuses_tokens=False),
         'plain refunds': config(without, flow='plain', dup=1, fault=1, refunds=three),
     }
 

@@ -663,6 +663,21 @@ static void ask_refund(struct sim *sim)
     publish_public(sim, "payment.refund", name, happens(sim, 10) ? WORLD_AMOUNT + 1 : amount);
 }
 
+/* One of two validators. */
+static void call_back(struct sim *sim)
+{
+    static const char *const slots[] = {"pop:vote:a", "pop:vote:b"};
+    if (sim->world.purchase == PURCHASE_ASKED)
+        world_decide(&sim->world);
+    if (sim->world.purchase != PURCHASE_VALID && sim->world.purchase != PURCHASE_REJECTED)
+        return;
+    const char *slot = slots[sim->budget.callback % 2];
+    struct sim_command command = {.type = "pop.confirm", .id = uuid_command("pop.confirm", "ingress", slot)};
+    snprintf(command.slot, sizeof command.slot, "%s", slot);
+    sim_event(sim, EVENT_CALLED_BACK);
+    publish(sim, command_add(sim, &command));
+}
+
 /* One thing from outside, or one that goes wrong. */
 static void disturb(struct sim *sim, const struct moves *moves)
 {
@@ -682,6 +697,8 @@ static void disturb(struct sim *sim, const struct moves *moves)
         expire_hold(sim);
     else if (spend(sim, &b->reservation, 15))
         expire_reservation(sim);
+    else if (known && spend(sim, &b->callback, sim->world.purchase == PURCHASE_ASKED ? 60 : 20))
+        call_back(sim);
     else if (known && spend(sim, &b->replay, 30))
         replay(sim);
     else if (known && spend(sim, &b->wipe, 15))
@@ -797,6 +814,9 @@ static void check_rest(struct sim *sim)
         check_money_gone(sim);
     if (p->ended)
         check_told(sim);
+    bool sold = p->state == SAGA_COMPLETED && sim->flow == FLOW_DUAL && p->public != PUBLIC_REFUNDED;
+    if (sold && !facts_find(&sim->facts, "pop:committed"))
+        sim_fail(sim, "completed, but the validators were not told");
     check_refund_books(sim);
     check_order(sim);
 }
@@ -827,9 +847,11 @@ static void set_scene(struct sim *sim)
                          .wipe = some(sim, 12, 1),
                          .look = some(sim, 15, 1),
                          .hold = some(sim, 8, 1),
-                         .reservation = some(sim, 8, 1)};
+                         .reservation = some(sim, 8, 1),
+                         .callback = some(sim, 30, 2)};
     sim->world.odds = (struct odds){.decline = some(sim, 60, 40),
                                     .challenge = some(sim, 15, 60),
+                                    .defer = some(sim, 25, 90),
                                     .reject = some(sim, 25, 60),
                                     .no_tokens = some(sim, 15, 60),
                                     .no_capture = some(sim, 15, 60),

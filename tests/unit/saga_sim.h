@@ -32,6 +32,8 @@ enum {
     X(FLIGHT, "request arrived late")                                                                                  \
     X(STALLED, "sent after send_until")                                                                                \
     X(TOMBSTONE, "vote or reservation refused by a tombstone")                                                         \
+    X(CALLED_BACK, "validator called back")                                                                            \
+    X(VOTE_TOO_LATE, "vote came after the decision, or after the count")                                               \
     X(UNSENT, "abort seen between intent and call")                                                                    \
     X(RESUMED, "own intent resumed")                                                                                   \
     X(ASKED_AGAIN, "own absent intent asked again")                                                                    \
@@ -123,7 +125,8 @@ struct worker {
 
 /* How often each thing may still go wrong. */
 struct budget {
-    int crash, duplicate, fault, flight, stall, cancel, expire, refund, dead, replay, wipe, look, hold, reservation;
+    int crash, duplicate, fault, flight, stall, cancel, expire, refund, dead, replay, wipe, look, hold, reservation,
+        callback;
 };
 
 struct sim {

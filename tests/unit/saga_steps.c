@@ -264,6 +264,20 @@ static void plan_validate(struct sim *sim, struct worker *w)
     plan_simple(sim, w, OP_VALIDATE);
 }
 
+static void plan_confirm(struct sim *sim, struct worker *w)
+{
+    const struct sim_command *c = command_of(sim, w);
+    if (saga_wants(&sim->payment, "pop.confirm", 0) && !facts_find(&sim->facts, c->slot))
+        sim_write(w, -1, sim->world.purchase == PURCHASE_REJECTED ? "invalid" : "valid", "%s", c->slot);
+    else
+        sim_event(sim, EVENT_VOTE_TOO_LATE);
+}
+
+static void plan_tell(struct sim *sim, struct worker *w)
+{
+    plan_simple(sim, w, OP_TELL);
+}
+
 static void plan_revoke(struct sim *sim, struct worker *w)
 {
     plan_simple(sim, w, OP_REVOKE);
@@ -315,6 +329,16 @@ static bool settle_activate(struct sim *sim, struct worker *w)
     if (w->answer == ANSWER_UNKNOWN)
         return false;
     sim_write(w, -1, w->answer == ANSWER_DONE ? "active" : "refused", "token:active");
+    w->call.op = OP_NONE;
+    return true;
+}
+
+static bool settle_tell(struct sim *sim, struct worker *w)
+{
+    (void)sim;
+    if (w->answer != ANSWER_DONE)
+        return false;
+    sim_write(w, -1, "committed", "pop:committed");
     w->call.op = OP_NONE;
     return true;
 }
@@ -505,6 +529,8 @@ static const struct step {
     {"authorize.capture", plan_capture, capture_begun, settle_capture, NULL},
     {"authorize.void", plan_void, NULL, settle_void, NULL},
     {"pop.validate", plan_validate, NULL, settle_validate, NULL},
+    {"pop.confirm", plan_confirm, NULL, NULL, NULL},
+    {"pop.commit", plan_tell, NULL, settle_tell, NULL},
     {"pop.revoke", plan_revoke, NULL, settle_revoke, NULL},
     {"token.reserve", plan_reserve, NULL, settle_reserve, NULL},
     {"token.activate", plan_activate, NULL, settle_activate, NULL},

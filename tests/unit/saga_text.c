@@ -17,6 +17,7 @@ static const char *usual_outcome(enum slot_kind kind)
         [SLOT_RECEIVED] = "accepted",       [SLOT_AUTH] = "intent",          [SLOT_AUTH_LATE] = "approved",
         [SLOT_AUTH_ACTION] = "required",    [SLOT_AUTH_DOUBT] = "unknown",   [SLOT_CAPTURE_DOUBT] = "unknown",
         [SLOT_VOID_DOUBT] = "unknown",      [SLOT_REFUND_DOUBT] = "unknown", [SLOT_POP_REVOKED] = "revoked",
+        [SLOT_POP_VOTE] = "valid",          [SLOT_POP_COMMITTED] = "committed",
         [SLOT_TOKEN_RELEASED] = "released", [SLOT_VOID] = "voided",          [SLOT_REPLAY] = "replayed",
         [SLOT_NOTICE] = "delivered",
     };

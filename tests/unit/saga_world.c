@@ -86,10 +86,19 @@ static enum answer refund(struct world *w, const struct call *call)
     return *amount > 0 ? ANSWER_DONE : ANSWER_REFUSED;
 }
 
+void world_decide(struct world *w)
+{
+    w->purchase = happens(w, w->odds.reject) ? PURCHASE_REJECTED : PURCHASE_VALID;
+}
+
 static enum answer validate(struct world *w)
 {
-    if (w->purchase == PURCHASE_NONE)
-        w->purchase = happens(w, w->odds.reject) ? PURCHASE_REJECTED : PURCHASE_VALID;
+    if (w->purchase == PURCHASE_NONE && happens(w, w->odds.defer))
+        w->purchase = PURCHASE_ASKED;
+    else if (w->purchase == PURCHASE_NONE || (w->purchase == PURCHASE_ASKED && happens(w, 20)))
+        world_decide(w);
+    if (w->purchase == PURCHASE_ASKED)
+        return ANSWER_UNKNOWN;
     w->tombstone_hit |= w->purchase == PURCHASE_REVOKED;
     return w->purchase == PURCHASE_VALID ? ANSWER_DONE : ANSWER_REFUSED;
 }
@@ -143,6 +152,8 @@ enum answer world_call(struct world *world, const struct call *call, bool under_
         return refund(world, call);
     case OP_VALIDATE:
         return validate(world);
+    case OP_TELL:
+        return world->purchase == PURCHASE_VALID ? ANSWER_DONE : ANSWER_UNKNOWN;
     case OP_REVOKE:
         world->purchase = PURCHASE_REVOKED;
         return ANSWER_DONE;

@@ -24,7 +24,7 @@ enum hold {
     HOLD_EXPIRED,
 };
 enum tokens { TOKENS_NONE, TOKENS_RESERVED, TOKENS_REFUSED, TOKENS_ACTIVE, TOKENS_RELEASED, TOKENS_DEACTIVATED };
-enum purchase { PURCHASE_NONE, PURCHASE_VALID, PURCHASE_REJECTED, PURCHASE_REVOKED };
+enum purchase { PURCHASE_NONE, PURCHASE_ASKED, PURCHASE_VALID, PURCHASE_REJECTED, PURCHASE_REVOKED };
 
 enum operation {
     OP_NONE,
@@ -35,6 +35,7 @@ enum operation {
     OP_VOID,
     OP_REFUND,
     OP_VALIDATE,
+    OP_TELL, /* that the purchase stands */
     OP_REVOKE,
     OP_RESERVE,
     OP_ACTIVATE,
@@ -63,7 +64,7 @@ struct call {
 
 /* Per cent. */
 struct odds {
-    int decline, challenge, reject, no_tokens, no_capture, no_activation, no_refund, no_notice;
+    int decline, challenge, defer, reject, no_tokens, no_capture, no_activation, no_refund, no_notice;
 };
 
 struct world {
@@ -83,5 +84,8 @@ struct world {
 enum answer world_call(struct world *world, const struct call *call, bool under_way);
 
 int world_refunded(const struct world *world);
+
+/* The validators' own decision about a purchase that they were asked about. */
+void world_decide(struct world *world);
 
 #endif

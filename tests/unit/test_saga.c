@@ -32,6 +32,13 @@ static const struct row {
      PUBLIC_PROCESSING, ""},
     {"started", FLOW_DUAL, RESERVED "auth:1", SAGA_VOTING, PUBLIC_PROCESSING,
      "pop.validate pop <token:reserved; authorize.resolve auth:1:doubt:0"},
+    {"called back", FLOW_DUAL, RESERVED "auth:1 pop:vote:b=invalid pop:vote:a", SAGA_VOTING, PUBLIC_PROCESSING,
+     "pop.validate pop <token:reserved; pop.validate pop:vote:a <pop:vote:a; pop.validate pop:vote:b <pop:vote:b; "
+     "authorize.resolve auth:1:doubt:0"},
+    {"called back before the tokens are reserved", FLOW_DUAL, "received pop:vote:a", SAGA_VOTING, PUBLIC_PROCESSING,
+     "token.reserve token:reserved <received"},
+    {"called back, and counted", FLOW_DUAL, RESERVED "auth:1 pop:vote:a pop=validated", SAGA_VOTING, PUBLIC_PROCESSING,
+     "authorize.resolve auth:1:doubt:0"},
     {"validated first", FLOW_DUAL, RESERVED "pop=validated", SAGA_VOTING, PUBLIC_PROCESSING,
      "authorize.start auth:1 <token:reserved"},
     {"approved, no vote", FLOW_DUAL, APPROVED, SAGA_VOTING, PUBLIC_PROCESSING, "pop.validate pop <token:reserved"},
@@ -95,13 +102,16 @@ static const struct row {
     {"plain paid", FLOW_PLAIN, PAID, SAGA_COMPLETED, PUBLIC_COMPLETED,
      "notify.send notice:payment.completed:webhook <capture"},
     {"active", FLOW_DUAL, ACTIVE, SAGA_COMPLETED, PUBLIC_COMPLETED,
-     "notify.send notice:payment.completed:webhook <token:active"},
+     "pop.commit pop:committed <token:active; notify.send notice:payment.completed:webhook <token:active"},
     {"active though activation was exhausted", FLOW_DUAL, ACTIVE "dead:" COMMAND_A ":1=token.activate", SAGA_COMPLETED,
-     PUBLIC_COMPLETED, "notify.send notice:payment.completed:webhook <token:active"},
-    {"told", FLOW_DUAL, ACTIVE TOLD_COMPLETED, SAGA_COMPLETED, PUBLIC_COMPLETED, ""},
+     PUBLIC_COMPLETED,
+     "pop.commit pop:committed <token:active; notify.send notice:payment.completed:webhook <token:active"},
+    {"told", FLOW_DUAL, ACTIVE TOLD_COMPLETED, SAGA_COMPLETED, PUBLIC_COMPLETED,
+     "pop.commit pop:committed <token:active"},
+    {"told everybody", FLOW_DUAL, ACTIVE TOLD_COMPLETED "pop:committed", SAGA_COMPLETED, PUBLIC_COMPLETED, ""},
     {"told in vain", FLOW_DUAL, ACTIVE "notice:payment.completed:webhook=refused", SAGA_COMPLETED, PUBLIC_COMPLETED,
-     ""},
-    {"told something else", FLOW_DUAL, ACTIVE "notice:payment.failed:webhook notice:payment.completed:sms",
+     "pop.commit pop:committed <token:active"},
+    {"told something else", FLOW_DUAL, ACTIVE "pop:committed notice:payment.failed:webhook notice:payment.completed:sms",
      SAGA_COMPLETED, PUBLIC_COMPLETED, "notify.send notice:payment.completed:webhook <token:active"},
     {"late after the end", FLOW_PLAIN,
      "received auth:1 auth:1:result=absent auth:2 auth:2:result=approved decision=commit:2 capture=captured "
@@ -243,6 +253,8 @@ static const struct row {
      SAGA_COMPLETED, PUBLIC_REFUNDED, ""},
 
     /* facts for people change nothing */
+    {"discarded", FLOW_PLAIN, PAID TOLD_COMPLETED "dead:" COMMAND_A ":1=authorize.capture replay:" COMMAND_B ":1=discarded",
+     SAGA_COMPLETED, PUBLIC_COMPLETED, ""},
     {"replayed", FLOW_PLAIN, PAID TOLD_COMPLETED "dead:" COMMAND_A ":1=authorize.capture replay:" COMMAND_B ":1",
      SAGA_COMPLETED, PUBLIC_COMPLETED, ""},
 };
@@ -511,15 +523,16 @@ static const struct {
     const char *facts, *wanted;
 } WANTS[] = {
     {FLOW_PLAIN, "", "payment.create"},
-    {FLOW_DUAL, "received", "payment.cancel payment.expire payment.compensate token.reserve"},
-    {FLOW_DUAL, RESERVED, "payment.cancel payment.expire payment.compensate authorize.start pop.validate"},
+    {FLOW_DUAL, "received", "payment.cancel payment.expire payment.compensate pop.confirm token.reserve"},
+    {FLOW_DUAL, RESERVED, "payment.cancel payment.expire payment.compensate authorize.start pop.validate pop.confirm"},
     {FLOW_DUAL, RESERVED "auth:1 pop=validated",
      "payment.cancel payment.expire payment.compensate authorize.resolve:1"},
     {FLOW_DUAL, VALIDATED, "payment.cancel payment.expire payment.compensate authorize.capture"},
     {FLOW_DUAL, COMMITTED, "authorize.capture"},
     {FLOW_DUAL, CAPTURED, "token.activate"},
     {FLOW_DUAL, CAPTURED "dead:" COMMAND_A ":1=token.activate", "token.activate token.release"},
-    {FLOW_DUAL, ACTIVE "dead:" COMMAND_A ":1=token.activate", "payment.refund notify.send"},
+    {FLOW_DUAL, ACTIVE "dead:" COMMAND_A ":1=token.activate", "payment.refund pop.commit notify.send"},
+    {FLOW_DUAL, ACTIVE "pop:committed", "payment.refund notify.send"},
     {FLOW_DUAL, "received decision=abort/CANCELLED auth:1=closed", "pop.revoke token.release"},
     {FLOW_DUAL, RESERVED "decision=abort/CANCELLED", "pop.revoke token.release"},
     {FLOW_DUAL, VALIDATED "decision=abort/CANCELLED", "authorize.void:1 pop.revoke token.release"},
@@ -544,7 +557,7 @@ static const char *const TYPES[] = {
     "payment.create", "payment.cancel",  "payment.expire",    "payment.compensate", "payment.refund",
     "payment.unwind", "authorize.start", "authorize.resolve", "authorize.capture",  "authorize.void",
     "refund.resolve", "pop.validate",    "pop.revoke",        "token.reserve",      "token.activate",
-    "token.release",  "notify.send",
+    "token.release",  "notify.send",     "pop.confirm",       "pop.commit",
 };
 
 /* What a list of words holds. */
