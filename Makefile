@@ -121,10 +121,10 @@ stop:                                               ## end the farm, its broker 
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test:                                               ## unit tests (also with sanitizers) and system tests; T=name
+test:                                               ## unit tests and system tests, both with sanitizers too; T=name
 	@tests/farm/install-packages
 	@$(MAKE) all units
-	@$(MAKE) VARIANT=asan units
+	@$(MAKE) VARIANT=asan all units
 	@$(PYTHON) tests/run.py $(if $(T),-k '$(T)')
 
 .PHONY: units
@@ -267,7 +267,7 @@ $(B)/acquit-keeper: $(call objects,workers/keeper/main.c) $(call archives,keeper
 
 # shares no code with what it tests
 $(B)/acquit-twins: $(call of,$(TWINS))
-	$(link) -lmicrohttpd -ljansson -lcrypto -pthread
+	$(link) -lmicrohttpd -ljansson -lcurl -lcrypto -pthread
 
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(call objects,$(UNIT_HELPERS)) $(ALL_LIBS)
 	$(link) -lcmocka $(LIBRARIES)

@@ -13,9 +13,25 @@ int conf_fail(const struct loader *loader, const config_setting_t *at, const cha
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    if (at == &conf_environment)
+        return err_set(loader->err, ERR_CONFIG, "environment: %s", text);
     if (!at)
         return err_set(loader->err, ERR_CONFIG, "%s: %s", loader->path, text);
     return err_set(loader->err, ERR_CONFIG, "%s:%u: %s", loader->path, config_setting_source_line(at), text);
+}
+
+const config_setting_t *conf_place(const struct loader *loader, const char *name)
+{
+    int i = conf_index(name);
+    if (loader->config->values[i].variable)
+        return &conf_environment;
+    return loader->from[i] ? loader->from[i] : loader->file_from[i];
+}
+
+const char *conf_called(const struct loader *loader, const char *name)
+{
+    int i = conf_index(name);
+    return loader->config->values[i].variable ? loader->config->values[i].variable : name;
 }
 
 static size_t smallest(size_t a, size_t b, size_t c)
@@ -69,6 +85,8 @@ const char *conf_type_text(enum config_type type)
         return "a whole number";
     case CONFIG_BOOL:
         return "true or false";
+    case CONFIG_NAMES:
+        return "a list of names: [\"a\", \"b\"]";
     }
     return "";
 }
@@ -95,6 +113,8 @@ bool conf_has_type(const config_setting_t *at, enum config_type type)
         return is == CONFIG_TYPE_INT || is == CONFIG_TYPE_INT64;
     case CONFIG_BOOL:
         return is == CONFIG_TYPE_BOOL;
+    case CONFIG_NAMES:
+        return is == CONFIG_TYPE_ARRAY || is == CONFIG_TYPE_LIST;
     }
     return false;
 }
@@ -104,14 +124,12 @@ int64_t conf_number(const config_setting_t *at)
     return config_setting_type(at) == CONFIG_TYPE_INT ? config_setting_get_int(at) : config_setting_get_int64(at);
 }
 
-/* A secret may stand in a file that nobody else can read, and only there. */
-int conf_check_private(const struct loader *loader, const config_setting_t *at, const char *key)
+int conf_refuse_secret(const struct loader *loader, const config_setting_t *at, const char *key, const char *variable)
 {
-    if ((loader->mode & 077) == 0)
-        return 0;
     return conf_fail(loader, at,
-                     "the secret %s stands in a file that others may read (mode %03o): chmod 600 it, or use %s_file",
-                     key, (unsigned)loader->mode & 0777, key);
+                     "the secret %s must not stand in the configuration: name a file that holds it in "
+                     "%s_file%s%s",
+                     key, key, variable ? ", or set " : "", variable ? variable : "");
 }
 
 int conf_check_text(const struct loader *loader, const config_setting_t *at, const char *key, const char *text)
@@ -159,6 +177,19 @@ bool conf_begins(const char *text, const char *head)
     return strncasecmp(text, head, strlen(head)) == 0;
 }
 
+/* No port behind the host, or one that there is. */
+static bool port_is_good(const char *authority, size_t length)
+{
+    const char *end = authority + length, *at = memrchr(authority, '@', length);
+    const char *host = at ? at + 1 : authority, *colon = memrchr(host, ':', (size_t)(end - host));
+    if (!colon || memchr(colon, ']', (size_t)(end - colon)))
+        return true;
+    unsigned port = 0;
+    size_t digits = strspn(colon + 1, "0123456789");
+    return colon + 1 + digits == end && digits >= 1 && digits <= 5 && sscanf(colon + 1, "%5u", &port) == 1 &&
+           port >= 1 && port <= 65535;
+}
+
 /* The URL of something we call over HTTP, to which paths are appended if it is a base. May be empty. */
 int conf_check_http_url(const struct loader *loader, const config_setting_t *at, const char *key, const char *url,
                         bool base)
@@ -168,7 +199,17 @@ int conf_check_http_url(const struct loader *loader, const config_setting_t *at,
     const char *host = strstr(url, "://");
     if ((!conf_begins(url, "http://") && !conf_begins(url, "https://")) || !host[3] || host[3] == '/')
         return conf_fail(loader, at, "%s must be an http:// or https:// URL", key);
+    if (!port_is_good(host + 3, strcspn(host + 3, "/?#")))
+        return conf_fail(loader, at, "%s: the port must be 1 to 65535", key);
     if (base && url[strlen(url) - 1] == '/')
         return conf_fail(loader, at, "%s must not end with a slash", key);
     return 0;
+}
+
+int conf_check_open_url(const struct loader *loader, const config_setting_t *at, const char *key, const char *url)
+{
+    const char *host = strstr(url, "://");
+    if (!host || !memchr(host + 3, '@', strcspn(host + 3, "/?#")))
+        return 0;
+    return conf_fail(loader, at, "%s must not hold a user or password: everyone may read this file", key);
 }

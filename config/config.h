@@ -1,14 +1,17 @@
 /* config.h - the settings of every program, from one libconfig file
  *
- * One table in settings.c lists every scalar setting: name, type, default, range, unit, sentence, reloadable, secret.
- * Validation and `acquit config` follow from it. A wrong key, type or range is refused with file, line and the nearest
- * known key (ERR_CONFIG, exit 78). Lists (publishers, providers, validators) have structs of their own below. A loaded
- * configuration never changes; a reload is a new one. Strings are owned by the configuration.
+ * One table in settings.c lists every scalar setting, one in lists.c every member of a list's elements: name, type,
+ * default, range, unit, sentence, environment, reloadable, secret. Validation, `acquit config check|show|manual` and the
+ * test of the sample follow from them. A wrong key, type or range is refused with file, line and the nearest known key
+ * (ERR_CONFIG, exit 78). A loaded configuration never changes; a reload is a new one. Strings are owned by the
+ * configuration.
  *
- * A secret "x.y" stands in a file of its own, named by "x.y_file" (an absolute path, or a name looked for below
- * $CREDENTIALS_DIRECTORY and then beside the configuration file; the newline at its end is not part of it), or comes
- * from the environment variable that the table names, which comes first. As it is it may stand only in a file that
- * nobody but its owner can read. ledger.read_url and simulated.url, when empty, are ledger.url.
+ * The environment comes first: of the variables that the table names for a setting the first that is set and not empty.
+ * A variable that is set and changes nothing is kept with the reason (config_idle()). A secret "x.y" comes from there or
+ * from a file of its own, named by "x.y_file": an absolute path, or a name looked for below $CREDENTIALS_DIRECTORY and
+ * then beside the configuration file; the newline at its end is not part of it. In the configuration itself it is
+ * refused. ledger.read_url and simulated.url, when empty, are ledger.url; ledger.url, when not given, is made of DB_HOST,
+ * DB_PORT, DB_NAME, DB_USER and DB_PASSWORD. With metrics.enabled = false every metrics_port is 0.
  */
 #ifndef ACQUIT_CONFIG_CONFIG_H
 #define ACQUIT_CONFIG_CONFIG_H
@@ -25,7 +28,9 @@ enum {
     CONFIG_PUBLISHERS_MAX = 256,
     CONFIG_PROVIDERS_MAX = 16,
     CONFIG_VALIDATORS_MAX = 16,
+    CONFIG_RETRIES_MAX = 64,
     CONFIG_PREFERENCES_MAX = 8,
+    CONFIG_VARIABLES_MAX = 3, /* of one setting */
 };
 
 /* An app that may publish commands; named as its broker user. */
@@ -51,16 +56,25 @@ struct provider_config {
     const char *kind;              /* "simulated", "stripe" */
     const char *url;               /* base URL, no final slash; "" for simulated */
     const char *secret;            /* API key; secret */
+    const char *secret_variable;   /* of the environment, that gave the secret; or NULL */
     int64_t timeout_ms;            /* of one call */
     int64_t visibility_horizon_ms; /* how long after a request its effect may still be invisible to a question (L6) */
     int64_t send_window_ms;        /* an intent may be sent this long after it was written (send_until) */
 };
 
 struct validator_config {
-    const char *name;       /* "validator-1" */
-    const char *url;        /* base URL, no final slash */
-    const char *key;        /* bearer key or ""; secret */
-    uint8_t public_key[32]; /* Ed25519 */
+    const char *name;            /* "validator-1" */
+    const char *url;             /* base URL, no final slash */
+    const char *key;             /* bearer key or ""; secret */
+    const char *public_key_text; /* as it is given: base64 */
+    uint8_t public_key[32];      /* Ed25519 */
+};
+
+/* How often and when commands of one type are tried again. */
+struct retry_config {
+    const char *type; /* "pop.validate" */
+    int64_t attempts, base_ms, cap_ms;
+    unsigned line; /* of its type in the file */
 };
 
 /* Loads and checks `path` (NULL: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf), then the environment's overrides. NULL
@@ -82,19 +96,67 @@ const struct provider_config *config_provider_find(const struct config *config, 
 size_t config_validator_count(const struct config *config);
 const struct validator_config *config_validator(const struct config *config, size_t i);
 
+size_t config_retry_count(const struct config *config);
+/* Of this command type: its element of retry_types, what that leaves out from retry.*. */
+struct retry_config config_retry(const struct config *config, const char *type);
+
+/* Refuses an element of retry_types whose type is none of those that `known` says (NULL behind the last), with file,
+ * line and the nearest. Which types there are is not known here. */
+int config_check_types(const struct config *config, const char *known(size_t i), struct err *err) MUST_CHECK;
+
+/* Says of a scalar what is not known here to be wrong: "acquit.conf:3: broker.url: text". Returns -1. */
+int config_fail(const struct config *config, const char *name, const char *text, struct err *err);
+
 /* The scalars, for `acquit config` and the docs. */
-enum config_type { CONFIG_TEXT, CONFIG_INT, CONFIG_BOOL };
+enum config_type { CONFIG_TEXT, CONFIG_INT, CONFIG_BOOL, CONFIG_NAMES };
 struct setting {
     const char *name; /* "worker.batch" */
     enum config_type type;
-    const char *fallback;    /* the default, as it would stand in the file; NULL: must be given */
-    int64_t least, most;     /* CONFIG_INT */
-    const char *unit;        /* "ms", "deliveries", "" */
-    const char *sentence;    /* what it does */
-    const char *environment; /* variable that overrides it, or NULL */
+    const char *fallback; /* the default, as it would stand in the file; the name of another setting: the same as that;
+                             NULL: must be given */
+    int64_t least, most;  /* of a CONFIG_INT; in lists also of a text's bytes and the number of CONFIG_NAMES */
+    const char *unit;     /* "ms", "deliveries", "" */
+    const char *sentence; /* what it does */
+    const char
+        *environment[CONFIG_VARIABLES_MAX + 1]; /* variables that override it, the first that is set; NULL ends */
     bool reloadable, secret;
 };
 size_t config_setting_count(void);
 const struct setting *config_setting(size_t i);
+
+/* The lists, for the same. Names of members are without the list's. */
+struct config_list {
+    const char *name;
+    const char *sentence;
+    size_t max; /* elements */
+    bool reloadable;
+};
+size_t config_list_count(void);
+const struct config_list *config_list(size_t list);
+const struct setting *config_member(size_t list, size_t member); /* NULL behind the last */
+size_t config_element_count(const struct config *config, size_t list);
+bool config_list_same(const struct config *a, const struct config *b, size_t list);
+
+/* Any value. Secrets are as they are: show none. */
+struct config_value {
+    enum config_type type;
+    const char *text;
+    int64_t number;
+    bool truth;
+    const char *const *names; /* NULL ends */
+};
+struct config_value config_value(const struct config *config, size_t setting);
+struct config_value config_member_value(const struct config *config, size_t list, size_t element, size_t member);
+/* Where the value of a scalar comes from: "default", "line 12", "$PORT", or the setting that it follows. */
+const char *config_origin(const struct config *config, size_t setting);
+
+/* Variables of the environment that are set and change nothing, with the reason, so that nobody waits for an effect. */
+struct idle_variable {
+    const char *name, *why;
+};
+size_t config_idle_count(const struct config *config);
+const struct idle_variable *config_idle(const struct config *config, size_t i);
+/* Those that never change anything, set or not; NULL behind the last. */
+const struct idle_variable *config_never(size_t i);
 
 #endif

@@ -6,16 +6,18 @@
 #define ACQUIT_CONFIG_LOAD_H
 
 #include <libconfig.h>
-#include <sys/types.h>
 
 #include "config/config.h"
 
 enum {
-    CONFIG_SETTINGS_MAX = 64,      /* rows of the table */
+    CONFIG_SETTINGS_MAX = 80,      /* rows of the table */
     CONFIG_FILE_MAX = 1024 * 1024, /* bytes of the file */
     CONFIG_TEXT_MAX = 4096,        /* bytes of one value */
     CONFIG_KEY_MAX = 96,           /* "group.key_file" */
     CONFIG_PATH_MAX = 4096,
+    RETRY_ATTEMPTS_MOST = 20,
+    RETRY_BASE_MOST_MS = 60000,
+    RETRY_CAP_MOST_MS = 3600000,
 };
 #define DAY_MS 86400000
 #define MONTH_MS 2592000000 /* 30 days */
@@ -25,14 +27,21 @@ struct value {
     const char *text;
     int64_t number;
     bool truth;
+    const char *origin;   /* for people */
+    const char *variable; /* of the environment, that gave it; or NULL */
+    unsigned line;        /* of it or of its _file, or 0 */
 };
 
 struct config {
+    const char *path;
     struct value values[CONFIG_SETTINGS_MAX];
     struct publisher_config *publishers;
     struct provider_config *providers;
     struct validator_config *validators;
-    size_t publisher_count, provider_count, validator_count;
+    struct retry_config *retries;
+    size_t publisher_count, provider_count, validator_count, retry_count;
+    struct idle_variable *idle;
+    size_t idle_count;
     char **owned; /* every string of the configuration */
     size_t owned_count;
 };
@@ -42,7 +51,6 @@ struct loader {
     struct config *config;
     const char *path;
     char folder[CONFIG_PATH_MAX];
-    mode_t mode;                                      /* of the file */
     config_setting_t *from[CONFIG_SETTINGS_MAX];      /* where a scalar stands in the file, or NULL */
     config_setting_t *file_from[CONFIG_SETTINGS_MAX]; /* where its _file stands */
     struct err *err;
@@ -50,6 +58,7 @@ struct loader {
 
 /* Makes the configuration own the string (from malloc()), and returns it. */
 const char *conf_keep(struct config *config, char *text);
+const char *conf_keep_format(struct config *config, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* source.c */
 int conf_parse(struct loader *loader, config_t *parsed) MUST_CHECK;
@@ -64,14 +73,38 @@ int conf_index(const char *name); /* the row of the setting, or -1 */
 int conf_walk_group(struct loader *loader, config_setting_t *group) MUST_CHECK;
 int conf_complete_scalar(struct loader *loader, int i) MUST_CHECK;
 
+/* environment.c */
+
+/* Stands for the environment where it is asked where a value stands. */
+extern const config_setting_t conf_environment;
+/* The first of the setting's variables that is set and not empty, or NULL. */
+const char *conf_variable(const struct setting *setting);
+/* The variable's value, or NULL when it is not set or empty. */
+const char *conf_getenv(const char *variable);
+/* ledger.url from DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD. 1: made, 0: none of them is set, -1: wrong. */
+int conf_database(struct loader *loader, struct value *value) MUST_CHECK;
+/* Notes the variables that are set and change nothing. */
+void conf_note_idle(struct loader *loader);
+
 /* lists.c */
 bool conf_is_list(const char *name);
+/* The kinds of providers; NULL behind the last. */
+struct provider_kind {
+    const char *name;
+    bool needs_url;
+    const char *variable; /* of the environment, that gives the secret; or NULL */
+};
+const struct provider_kind *conf_kind(size_t i);
 int conf_read_lists(struct loader *loader, const config_setting_t *root) MUST_CHECK;
 
 /* check.c */
 
-/* Records "path:line: text", or without a setting "path: text". Returns -1. */
+/* Records "path:line: text", of the environment "environment: text", without a setting "path: text". Returns -1. */
 int conf_fail(const struct loader *loader, const config_setting_t *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* For what is said about a scalar: where its value stands, and what it is called there. */
+const config_setting_t *conf_place(const struct loader *loader, const char *name);
+const char *conf_called(const struct loader *loader, const char *name);
 
 /* The nearest known key so far. */
 struct nearest {
@@ -90,8 +123,8 @@ bool conf_begins(const char *text, const char *head); /* whatever the case */
 /* Does `key` say where a secret's file is? Then its name without the suffix is in `ret`. */
 bool conf_file_key(const char *key, char ret[static CONFIG_KEY_MAX]);
 
-/* A secret may stand in a file that nobody else can read, and only there. */
-int conf_check_private(const struct loader *loader, const config_setting_t *at, const char *key) MUST_CHECK;
+/* A secret must not stand in the configuration. Returns -1. */
+int conf_refuse_secret(const struct loader *loader, const config_setting_t *at, const char *key, const char *variable);
 int conf_check_text(const struct loader *loader, const config_setting_t *at, const char *key,
                     const char *text) MUST_CHECK;
 int conf_check_range(const struct loader *loader, const config_setting_t *at, const char *key, int64_t n, int64_t least,
@@ -102,5 +135,8 @@ int conf_check_choice(const struct loader *loader, const config_setting_t *at, c
 /* The URL of something we call over HTTP, to which paths are appended if it is a base. May be empty. */
 int conf_check_http_url(const struct loader *loader, const config_setting_t *at, const char *key, const char *url,
                         bool base) MUST_CHECK;
+/* A URL that is no secret must not hold one: refuses "user:password@". */
+int conf_check_open_url(const struct loader *loader, const config_setting_t *at, const char *key,
+                        const char *url) MUST_CHECK;
 
 #endif

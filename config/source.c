@@ -9,7 +9,7 @@
 
 #include "common/mem.h"
 
-/* The file's bytes and mode; NULL on failure. free() it. */
+/* The file's bytes; NULL on failure. free() it. */
 static char *read_file(struct loader *loader)
 {
     struct stat st;
@@ -20,7 +20,6 @@ static char *read_file(struct loader *loader)
             fclose(file);
         return NULL;
     }
-    loader->mode = st.st_mode;
     char *bytes = mem_new(CONFIG_FILE_MAX + 2, 1);
     size_t size = fread(bytes, 1, CONFIG_FILE_MAX + 1, file);
     bool failed = ferror(file);

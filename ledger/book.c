@@ -192,3 +192,40 @@ int book_refund(const struct payment *p, int n, struct new_transfer ret[static B
     turn_around(ret);
     return with_commission(ret, ret->debit, commission, true, ret + 1);
 }
+
+/* The authorization whose provider the intent concerns, and the amount at stake. */
+static int stake_of(const struct payment *p, const struct slot *intent, int64_t *ret_amount)
+{
+    switch (intent->kind) {
+    case SLOT_AUTH:
+    case SLOT_VOID:
+        *ret_amount = p->amount;
+        return intent->n;
+    case SLOT_CAPTURE:
+        *ret_amount = p->amount;
+        return p->commit;
+    case SLOT_REFUND:
+        *ret_amount = intent->n <= p->refund_count ? p->refunds[intent->n].amount : 0;
+        return p->commit;
+    default:
+        *ret_amount = 0;
+        return 0;
+    }
+}
+
+int book_doubt(const struct payment *p, const char *intent, struct new_transfer ret[static BOOK_LEGS_MAX],
+               struct err *err)
+{
+    char slot[SLOT_SIZE];
+    int64_t amount;
+    struct slot parsed = slot_parse(intent);
+    const struct authorization *a = authorization(p, stake_of(p, &parsed, &amount));
+    if (!a || amount <= 0 || snprintf(slot, sizeof slot, "%s:doubt:0", intent) >= SLOT_SIZE)
+        return err_set(err, ERR_INTERNAL, "nothing is at stake with %s", intent);
+    const char *provider = fact_text(a->intent, "provider");
+    if (start(p, provider, slot, ret, err) != 0 || name_account("in_doubt", provider, ret->debit, err) != 0 ||
+        name_account("receivable", provider, ret->credit, err) != 0)
+        return -1;
+    kind_and_amount(ret, "in_doubt", amount);
+    return 1;
+}

@@ -8,6 +8,7 @@
  *     accounts   receivable:<provider>   what the provider owes us        (debit balance)
  *                payable:<merchant>      what we owe the merchant         (credit balance)
  *                commission              what we keep of it               (credit balance)
+ *                in_doubt:<provider>     what a provider may or may not have done (pending only)
  *
  *     slot                        kind       debit                   credit                  amount
  *     auth:N:result, auth:N:late  hold       receivable:<provider>   payable:<merchant>      authorized
@@ -17,8 +18,10 @@
  *     refund:N:result             transfer   payable:<merchant>      receivable:<provider>   refunded
  *                                 transfer   commission              payable:<merchant>      commission back, if any
  *
- * A capture of less than the hold releases the rest. `in_doubt:<provider>` is kept free for exposures of unknown
- * outcome, on the doubt slots.
+ *     <intent>:doubt:0            in_doubt   in_doubt:<provider>     receivable:<provider>   what the intent is about
+ *
+ * A capture of less than the hold releases the rest. An in_doubt is pending until the fact stands that answers its intent
+ * (view ledger.in_doubt): nothing is booked at its end, because the delivery that writes the answer may not see the doubt.
  *
  * Commission given back. Refunds race: their results may be refused, and come in any order. So the share is fixed in
  * the intent, by who wins refund:N and thereby has seen all intents before it: what is due after this refund,
@@ -53,6 +56,10 @@ struct refund_share {
     int64_t total, commission;
 };
 int book_refund_share(const struct payment *p, int64_t amount, struct refund_share *ret, struct err *err) MUST_CHECK;
+
+/* Slot "<intent>:doubt:0" of the intent "auth:N", "capture", "void:N" or "refund:N". */
+int book_doubt(const struct payment *p, const char *intent, struct new_transfer ret[static BOOK_LEGS_MAX],
+               struct err *err) MUST_CHECK;
 
 /* Slot "refund:n:result"=refunded, from its intent's "amount" and "commission". */
 int book_refund(const struct payment *p, int n, struct new_transfer ret[static BOOK_LEGS_MAX],

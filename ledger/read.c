@@ -217,7 +217,7 @@ json_t *read_transfers(struct db *db, struct uuid payment, struct err *err)
         1, params, err);
 }
 
-/* Posted money moved; a hold that is neither posted nor voided is pending. Accounts that were opened and never moved
+/* Posted money moved; a hold that is neither posted nor voided is pending, and so is what is in doubt. Accounts that were opened and never moved
  * stand with zeros. */
 json_t *read_trial_balance(struct db *db, struct err *err)
 {
@@ -226,7 +226,8 @@ json_t *read_trial_balance(struct db *db, struct err *err)
                        "('post', 'transfer')),"
                        " pending as (select h.debit, h.credit, h.currency, h.amount from ledger.transfer h where "
                        "h.kind = 'hold' and not exists"
-                       " (select from ledger.transfer r where r.payment_id = h.payment_id and r.pending_of = h.slot)),"
+                       " (select from ledger.transfer r where r.payment_id = h.payment_id and r.pending_of = h.slot)"
+                       " union all select debit, credit, currency, amount from ledger.in_doubt),"
                        " side (account, currency, debits, credits, pending_debits, pending_credits) as ("
                        " select debit, currency, amount, 0, 0, 0 from posted union all select credit, currency, 0, "
                        "amount, 0, 0 from posted"
@@ -238,6 +239,17 @@ json_t *read_trial_balance(struct db *db, struct err *err)
                        " 'balance', sum(debits) - sum(credits), 'pendingDebits', sum(pending_debits), "
                        "'pendingCredits', sum(pending_credits))"
                        " from side group by account, currency order by currency, account",
+                       0, NULL, err);
+}
+
+json_t *read_in_doubt(struct db *db, struct err *err)
+{
+    return query_array(db,
+                       "select jsonb_build_object('provider', split_part(a.name, ':', 2), 'currency', a.currency,"
+                       " 'amount', coalesce(sum(d.amount), 0), 'count', count(d.amount), 'oldestSeconds',"
+                       " coalesce(extract(epoch from clock_timestamp() - min(d.since))::bigint, 0))"
+                       " from ledger.account a left join ledger.in_doubt d on d.debit = a.name and d.currency = "
+                       "a.currency where a.kind = 'in_doubt' group by a.name, a.currency order by a.name, a.currency",
                        0, NULL, err);
 }
 
@@ -257,22 +269,23 @@ json_t *read_personal(struct db *db, struct uuid payment, struct err *err)
 
 /* --- dead letters --- */
 
-/* A dead letter with what its facts say: held for a person, undone by compensation, or sent again. Facts about a
- * message without a payment stand under the dead letter's own id. */
+/* A dead letter with what its facts say: held for a person, undone by compensation, and then what a person last said of
+ * it (`words`: how often one spoke; `replays`: how often it was sent again). Facts about a message without a payment
+ * stand under the dead letter's own id. */
 #define DEAD_LETTERS                                                                                                   \
-    "select *, case when replays > 0 then 'replayed' when held then 'held' else 'compensated' end as state from ("     \
-    "select d.*, coalesce(d.payment_id, d.id) as home, coalesce((e.body->>'held')::boolean, true) as held,"            \
-    " (select count(*) from ledger.event r where r.payment_id = coalesce(d.payment_id, d.id)"                          \
-    "  and r.slot like 'replay:' || d.id || ':%') as replays"                                                          \
+    "select *, coalesce(last_word, case when held then 'held' else 'compensated' end) as state from ("                 \
+    "select d.*, coalesce(d.payment_id, d.id) as home, coalesce((e.body->>'held')::boolean, true) as held, said.*"     \
     " from ledger.dead_letter d left join ledger.event e on e.payment_id = coalesce(d.payment_id, d.id) and e.slot = " \
-    "d.slot) as joined"
+    "d.slot cross join lateral (select count(*) as words, count(*) filter (where r.outcome = 'replayed') as replays,"  \
+    " (array_agg(r.outcome order by r.seq desc))[1] as last_word from ledger.event r"                                  \
+    " where r.payment_id = coalesce(d.payment_id, d.id) and r.slot like 'replay:' || d.id || ':%') as said) as joined"
 
 #define DEAD_LETTER_JSON                                                                                               \
     "jsonb_build_object('id', l.id, 'seq', l.seq, 'at', " TIME(                                                        \
         "l.at") ", 'queue', l.queue, 'type', l.type,"                                                                  \
                 " 'reason', l.reason, 'paymentId', l.payment_id, 'commandId', l.command_id, 'publisher', l.publisher," \
-                " 'messageId', l.message_id, 'attempts', l.attempts, 'held', l.held, 'replays', l.replays, 'state', "  \
-                "l.state)"
+                " 'messageId', l.message_id, 'attempts', l.attempts, 'held', l.held, 'replays', l.replays, 'words', "  \
+                "l.words, 'state', l.state)"
 
 json_t *read_dead_letters(struct db *db, const char *state, int64_t before_seq, int limit, struct err *err)
 {

@@ -31,12 +31,17 @@ json_t *read_personal(struct db *db, struct uuid payment, struct err *err) MUST_
 
 /* Trial balance per currency and account:
  * [{"account","currency","debits","credits","balance","pendingDebits","pendingCredits"}]; balance = debits - credits
- * of posted transfers; holds neither posted nor voided are pending. Sums to zero per currency. */
+ * of posted transfers; holds neither posted nor voided are pending, and so is what is in doubt. Sums to zero per currency. */
 json_t *read_trial_balance(struct db *db, struct err *err) MUST_CHECK;
+
+/* What is at stake while outcomes are unknown: [{"provider","currency","amount","count","oldestSeconds"}], with zeros
+ * where something once was. */
+json_t *read_in_doubt(struct db *db, struct err *err) MUST_CHECK;
 
 /* Dead letters, newest first:
  * [{"id","seq","at","queue","type","reason","paymentId","commandId","publisher","messageId","attempts","held",
- * "replays","state"}]; state: "held", "compensated", "replayed". `state` NULL: all. before_seq 0: from the newest. */
+ * "replays","words","state"}]; state: "held", "compensated", "replayed", "discarded"; words: how often a person said
+ * something of it. `state` NULL: all. before_seq 0: from the newest. */
 json_t *read_dead_letters(struct db *db, const char *state, int64_t before_seq, int limit, struct err *err) MUST_CHECK;
 /* One, whole: the above and "routingKey", "properties", "history", "bodySha256", "body" (text, or base64 with
  * "bodyEncoding":"base64"), "facts" (its dead: and replay: facts). NULL with ERR_NOT_FOUND. */

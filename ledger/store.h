@@ -38,7 +38,7 @@ struct new_transfer {
     struct uuid payment_id;
     char slot[SLOT_SIZE];
     int leg;                    /* 1, 2, ... within the slot */
-    char kind[16];              /* "hold" (pending), "post" and "void" (of a hold), "transfer" */
+    char kind[16];              /* "hold" (pending), "post" and "void" (of a hold), "transfer", "in_doubt" (pending) */
     char pending_of[SLOT_SIZE]; /* post, void: the slot of the hold, of the same payment; else "" */
     char debit[ACCOUNT_SIZE], credit[ACCOUNT_SIZE];
     int64_t amount; /* > 0 */

@@ -15,6 +15,7 @@
 #include <amqp_framing.h>
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/sockios.h>
@@ -28,6 +29,7 @@
 #include <sys/time.h>
 
 #include "common/clock.h"
+#include "common/json.h"
 #include "common/mem.h"
 #include "queues/amqp_properties.h"
 #include "queues/url.h"
@@ -44,6 +46,10 @@ enum {
     CODE_PRECONDITION_FAILED = 406,
     CODE_NOT_ALLOWED = 530,
 };
+
+/* What a card number as people write it is made of, see common/pan.h. */
+#define NUMBER_BYTES "0123456789 -._/"
+enum { NUMBER_MAX = 64 }; /* bytes: 19 digits, each with a separator, and some */
 
 /* Where a Debian system keeps its certificate authorities; $SSL_CERT_FILE comes first, as with OpenSSL itself. */
 #define CA_FILE "/etc/ssl/certs/ca-certificates.crt"
@@ -62,7 +68,8 @@ struct wire {
     /* A delivery or return that is coming in. */
     enum reading reading;
     struct wire_event incoming;
-    size_t body_expected, body_capacity;
+    uint64_t body_expected, body_seen; /* bytes */
+    size_t body_kept, body_capacity;   /* of these, how many are to be kept */
     /* The message that is going out. */
     enum sending sending;
     const struct message *outgoing;
@@ -480,14 +487,32 @@ static int on_method(struct wire *wire, const amqp_method_t *method, struct wire
     }
 }
 
+/* No card number may be cut in two and so escape the mask (L11): of a body that was cut, digits at the end go, too. What is left is still too long for a
+ * command. */
+static_assert(WIRE_BODY_MAX - NUMBER_MAX > JSON_BODY_MAX, "the beginning of a body must never pass for a whole one");
+
+static void cut_between_numbers(struct message *message)
+{
+    size_t size = message->body_size;
+    if (!message->body_cut)
+        return;
+    while (size > message->body_size - NUMBER_MAX && strchr(NUMBER_BYTES, message->body[size - 1]))
+        size--;
+    message->body_cut += message->body_size - size;
+    message->body_size = size;
+    message->body[size] = '\0';
+}
+
 /* The delivery or return is whole: hands it over. */
 static int complete(struct wire *wire, struct wire_event *ret)
 {
     if (!wire->incoming.message.body)
         wire->incoming.message.body = mem_bytes("", 0);
+    cut_between_numbers(&wire->incoming.message);
     *ret = wire->incoming;
     memset(&wire->incoming, 0, sizeof wire->incoming);
     wire->body_capacity = 0;
+    wire->body_seen = 0;
     wire->reading = READING_METHOD;
     return 1;
 }
@@ -496,30 +521,40 @@ static int on_header(struct wire *wire, const amqp_frame_t *frame, struct wire_e
 {
     if (frame->payload.properties.class_id != AMQP_BASIC_CLASS)
         return confused(wire, "a header of another class", err);
-    if (frame->payload.properties.body_size > WIRE_BODY_MAX)
-        return confused(wire, "a message that is larger than the broker's max_message_size may be", err);
     properties_read(frame->payload.properties.decoded, &wire->incoming.message);
-    wire->body_expected = (size_t)frame->payload.properties.body_size;
+    wire->body_expected = frame->payload.properties.body_size;
+    wire->body_seen = 0;
+    wire->body_kept = wire->body_expected < WIRE_BODY_MAX ? (size_t)wire->body_expected : WIRE_BODY_MAX; /* L12 */
+    wire->incoming.message.body_cut = wire->body_expected - wire->body_kept;
     wire->reading = READING_BODY;
     return wire->body_expected == 0 ? complete(wire, ret) : 0;
 }
 
-static int on_body(struct wire *wire, amqp_bytes_t piece, struct wire_event *ret, struct err *err)
+static void keep(struct wire *wire, const void *bytes, size_t length)
 {
     struct message *message = &wire->incoming.message;
-    size_t size = message->body_size + piece.len;
-    if (size > wire->body_expected)
-        return confused(wire, "a body longer than announced", err);
+    size_t size = message->body_size + length;
+    if (length == 0)
+        return;
     if (size >= wire->body_capacity) {
         /* Grows with what has come, not with what was announced. */
         size_t doubled = 2 * size + 1;
-        wire->body_capacity = (doubled > wire->body_expected ? wire->body_expected : doubled) + 1;
+        wire->body_capacity = (doubled > wire->body_kept ? wire->body_kept : doubled) + 1;
         message->body = mem_grow(message->body, wire->body_capacity, 1);
     }
-    memcpy(message->body + message->body_size, piece.bytes, piece.len);
+    memcpy(message->body + message->body_size, bytes, length);
     message->body[size] = '\0';
     message->body_size = size;
-    return size == wire->body_expected ? complete(wire, ret) : 0;
+}
+
+static int on_body(struct wire *wire, amqp_bytes_t piece, struct wire_event *ret, struct err *err)
+{
+    if (piece.len > wire->body_expected - wire->body_seen)
+        return confused(wire, "a body longer than announced", err);
+    size_t room = wire->body_kept - wire->incoming.message.body_size;
+    keep(wire, piece.bytes, piece.len < room ? piece.len : room);
+    wire->body_seen += piece.len;
+    return wire->body_seen == wire->body_expected ? complete(wire, ret) : 0;
 }
 
 static int on_frame(struct wire *wire, const amqp_frame_t *frame, struct wire_event *ret, struct err *err)

@@ -23,10 +23,10 @@ enum {
     WIRE_FRAME_MAX = 128 * 1024, /* what we ask for; the broker may give less */
     WIRE_READ_FRAME_MAX =
         1024 * 1024, /* accepted all the same: the broker adds headers (x-death) without regard to what was agreed */
-    WIRE_BODY_FRAME_MAX = 64 * 1024,   /* bytes of body in one frame of ours */
-    WIRE_BODY_MAX = 128 * 1024 * 1024, /* of a delivery; the broker's own default for max_message_size */
-    WIRE_PROPERTIES_MAX = 120 * 1024,  /* encoded properties of a message of ours: they must fit one frame */
-    WIRE_HEADERS_DEPTH_MAX = 12,       /* of header tables that come in; deeper ones become text */
+    WIRE_BODY_FRAME_MAX = 64 * 1024,  /* bytes of body in one frame of ours */
+    WIRE_BODY_MAX = 1024 * 1024,      /* bytes of a body that are kept; what our brokers have as max_message_size */
+    WIRE_PROPERTIES_MAX = 120 * 1024, /* encoded properties of a message of ours: they must fit one frame */
+    WIRE_HEADERS_DEPTH_MAX = 12,      /* of header tables that come in; deeper ones become text */
     WIRE_HEADERS_DEPTH_OUT = 16,    /* of those that go out: a dead letter wraps its original's headers into its own */
     WIRE_SEND_BUFFER = 1024 * 1024, /* asked for; the kernel gives what net.core.wmem_max allows */
 };

@@ -27,31 +27,7 @@ enum {
 #define DEAD_LETTER_QUEUES OUR_QUEUES "dead."
 #define ANONYMOUS "anonymous"
 
-/* Card numbers. */
-
-size_t mask_card_numbers(char *bytes, size_t size)
-{
-    return pan_mask(bytes, size);
-}
-
-static void mask_text(json_t *text)
-{
-    char *copy = mem_text(json_string_value(text));
-    if (pan_mask(copy, strlen(copy)) > 0)
-        json_string_set(text, copy);
-    free(copy);
-}
-
-void mask_card_numbers_json(json_t *value)
-{
-    const char *key;
-    json_t *member;
-    size_t i;
-    if (json_is_string(value))
-        mask_text(value);
-    json_object_foreach(value, key, member) mask_card_numbers_json(member);
-    json_array_foreach(value, i, member) mask_card_numbers_json(member);
-}
+/* Card numbers and security codes. */
 
 /* "Card-Number" and "card_number" are the same name: letters and digits in lower case. */
 static void plain_name(const char *name, char *ret, size_t size)
@@ -80,6 +56,129 @@ static bool is_card_field(const char *name)
         if (strstr(plain, within[i]))
             return true;
     return false;
+}
+
+/* The name that a JSON string is, from behind its first quote on, with \\u escapes of ASCII undone; what is no letter or digit does not matter. */
+static bool names_card_field(const char *bytes, size_t begin, size_t end)
+{
+    char name[NAME_SHOWN];
+    size_t n = 0;
+    while (begin < end && n < sizeof name - 1) {
+        unsigned code = (unsigned char)bytes[begin];
+        char digits[5] = {0};
+        if (code == '\\' && end - begin >= 6 && bytes[begin + 1] == 'u') {
+            memcpy(digits, bytes + begin + 2, 4);
+            code = (unsigned)strtoul(digits, NULL, 16);
+            begin += 5;
+        }
+        begin++;
+        if (code && code < 0x80)
+            name[n++] = (char)code;
+    }
+    name[n] = '\0';
+    return is_card_field(name);
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Behind the quote that ends the string whose first quote stands at `at`; `size` when none does. */
+static size_t string_end(const char *bytes, size_t size, size_t at)
+{
+    for (at++; at < size && bytes[at] != '"'; at++)
+        if (bytes[at] == '\\')
+            at++;
+    return at < size ? at + 1 : size;
+}
+
+/* Masks the letters and digits of a JSON value, strings, arrays and objects whole; returns its end. */
+static size_t mask_value(char *bytes, size_t size, size_t at)
+{
+    int depth = 0;
+    do {
+        char c = bytes[at];
+        size_t end = c == '"' ? string_end(bytes, size, at) : at + 1;
+        if (depth == 0 && (c == ',' || c == '}' || c == ']'))
+            return at;
+        depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+        for (; at < end; at++)
+            if (bytes[at] != '"' && bytes[at] != '\\' && !strchr(",:{}[]", bytes[at]) && !is_blank(bytes[at]))
+                bytes[at] = '*';
+        if (depth == 0 && (c == '"' || c == '}' || c == ']'))
+            return at;
+    } while (at < size);
+    return at;
+}
+
+/* A security code is known by its field's name only. The bytes need not be JSON; what looks like a member is one. */
+static size_t mask_card_fields(char *bytes, size_t size)
+{
+    size_t found = 0;
+    for (size_t at = 0; at < size;) {
+        if (bytes[at] != '"') {
+            at++;
+            continue;
+        }
+        size_t end = string_end(bytes, size, at), value = end;
+        while (value < size && is_blank(bytes[value]))
+            value++;
+        bool member = value < size && bytes[value] == ':' && names_card_field(bytes, at + 1, end - 1);
+        for (value++; member && value < size && is_blank(bytes[value]);)
+            value++;
+        at = end;
+        if (member && value < size) {
+            at = mask_value(bytes, size, value);
+            found++;
+        }
+    }
+    return found;
+}
+
+size_t mask_card_numbers(char *bytes, size_t size)
+{
+    return pan_mask(bytes, size) + mask_card_fields(bytes, size);
+}
+
+static void mask_text(json_t *text)
+{
+    char *copy = mem_text(json_string_value(text));
+    if (mask_card_numbers(copy, strlen(copy)) > 0)
+        json_string_set(text, copy);
+    free(copy);
+}
+
+/* Names can carry a number, too: such a member gets another name. */
+static void mask_member_names(json_t *object)
+{
+    void *next;
+    const char *key;
+    json_t *member;
+    json_object_foreach_safe(object, next, key, member)
+    {
+        char *copy = mem_text(key);
+        if (is_card_field(key)) {
+            json_object_set_new(object, key, json_string("***"));
+        } else if (pan_mask(copy, strlen(copy)) > 0) {
+            json_object_set(object, copy, member);
+            json_object_del(object, key);
+        }
+        free(copy);
+    }
+}
+
+void mask_card_numbers_json(json_t *value)
+{
+    const char *key;
+    json_t *member;
+    size_t i;
+    if (json_is_string(value))
+        mask_text(value);
+    if (json_is_object(value))
+        mask_member_names(value);
+    json_object_foreach(value, key, member) mask_card_numbers_json(member);
+    json_array_foreach(value, i, member) mask_card_numbers_json(member);
 }
 
 static bool is_card_text(const char *text)
@@ -288,7 +387,7 @@ static int read_type(const struct delivery *delivery, bool internal, struct comm
         return err_set(err, ERR_INVALID, "routing key '%s': no such command type; apps may publish %s", shown,
                        public_types(types, sizeof types));
     }
-    if (!ret->type->is_public && !internal)
+    if (!ret->type->is_public && !ret->type->by_ingress && !internal)
         return err_set(err, ERR_INVALID, "routing key '%s': an internal command; apps may publish %s", ret->type->name,
                        public_types(types, sizeof types));
     return 0;

@@ -131,6 +131,8 @@ json_t *message_properties(const struct message *message)
         json_object_set_new(object, "priority", json_integer(message->priority));
     if (message->escaped)
         json_object_set_new(object, "escaped", json_true());
+    if (message->body_cut)
+        json_object_set_new(object, "bodyCut", json_integer((json_int_t)message->body_cut));
     if (message->headers)
         put_headers(object, message->headers);
     return object;

@@ -26,6 +26,7 @@ struct message {
     json_t *headers;
     char *body; /* NUL-terminated behind body_size bytes */
     size_t body_size;
+    uint64_t body_cut; /* of a delivery: so many further bytes came with it and were dropped (L12) */
 };
 
 void message_clear(struct message *message);                           /* frees what it owns; leaves it empty */
@@ -33,6 +34,7 @@ void message_copy(struct message *ret, const struct message *message); /* deep; 
 
 /* All properties and headers as one JSON object, for the archive. Headers of more than MESSAGE_HEADERS_KEPT_MAX bytes (as AMQP fields) are cut: the
  * object then has "headersCut" (the first so many bytes of their JSON, as text), "headersSize" and "headersSha256" (of that JSON) instead of "headers".
+ * "bodyCut" is how many bytes of the body were not kept.
  * The caller owns it. */
 json_t *message_properties(const struct message *message);
 

@@ -32,25 +32,28 @@ enum {
 #define COMPENSATE "acquit.compensate"
 
 static const struct command_type types[] = {
-    {"payment.create", AUTHORIZE, "payment.create.json", true},
-    {"payment.cancel", AUTHORIZE, "payment.cancel.json", true},
-    {"authorize.start", AUTHORIZE, "authorize.start.json", false},
-    {"authorize.resolve", AUTHORIZE, "authorize.resolve.json", false},
-    {"authorize.capture", AUTHORIZE, "authorize.capture.json", false},
-    {"authorize.void", AUTHORIZE, "authorize.void.json", false},
-    {"pop.validate", POP_VALIDATE, "pop.validate.json", false},
-    {"pop.revoke", POP_VALIDATE, "pop.revoke.json", false},
-    {"token.reserve", TOKEN_ACTIVATE, "token.reserve.json", false},
-    {"token.activate", TOKEN_ACTIVATE, "token.activate.json", false},
-    {"token.release", TOKEN_ACTIVATE, "token.release.json", false},
-    {"payment.refund", REFUND, "payment.refund.json", true},
-    {"payment.unwind", REFUND, "payment.unwind.json", false},
-    {"refund.resolve", REFUND, "refund.resolve.json", false},
-    {"notify.send", NOTIFY, "notify.send.json", false},
-    {"payment.compensate", COMPENSATE, "payment.compensate.json", false},
-    {"payment.expire", COMPENSATE, "payment.expire.json", false},
-    {"payment.look", COMPENSATE, "payment.look.json", false},
-    {"deadletter.replay", COMPENSATE, "deadletter.replay.json", false},
+    {"payment.create", AUTHORIZE, "payment.create.json", true, false},
+    {"payment.cancel", AUTHORIZE, "payment.cancel.json", true, false},
+    {"authorize.start", AUTHORIZE, "authorize.start.json", false, false},
+    {"authorize.resolve", AUTHORIZE, "authorize.resolve.json", false, false},
+    {"authorize.capture", AUTHORIZE, "authorize.capture.json", false, false},
+    {"authorize.void", AUTHORIZE, "authorize.void.json", false, false},
+    {"pop.validate", POP_VALIDATE, "pop.validate.json", false, false},
+    {"pop.confirm", POP_VALIDATE, "pop.confirm.json", false, true},
+    {"pop.commit", POP_VALIDATE, "pop.commit.json", false, false},
+    {"pop.revoke", POP_VALIDATE, "pop.revoke.json", false, false},
+    {"token.reserve", TOKEN_ACTIVATE, "token.reserve.json", false, false},
+    {"token.activate", TOKEN_ACTIVATE, "token.activate.json", false, false},
+    {"token.release", TOKEN_ACTIVATE, "token.release.json", false, false},
+    {"payment.refund", REFUND, "payment.refund.json", true, false},
+    {"payment.unwind", REFUND, "payment.unwind.json", false, false},
+    {"refund.resolve", REFUND, "refund.resolve.json", false, false},
+    {"notify.send", NOTIFY, "notify.send.json", false, false},
+    {"payment.compensate", COMPENSATE, "payment.compensate.json", false, false},
+    {"payment.expire", COMPENSATE, "payment.expire.json", false, false},
+    {"payment.look", COMPENSATE, "payment.look.json", false, false},
+    {"deadletter.replay", COMPENSATE, "deadletter.replay.json", false, false},
+    {"deadletter.discard", COMPENSATE, "deadletter.discard.json", false, false},
 };
 enum { TYPE_COUNT = sizeof types / sizeof types[0] };
 
@@ -107,20 +110,33 @@ const struct command_type *command_type_find(const char *name)
     return NULL;
 }
 
-const char *topology_public_pattern(void)
+static bool may_come_in(const struct command_type *type, bool ingress)
+{
+    return type->is_public || (ingress && type->by_ingress);
+}
+
+static const char *write_pattern(char *pattern, size_t size, bool ingress)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < TYPE_COUNT; i++) {
+        const char *name = types[i].name, *dot = strchr(name, '.');
+        if (may_come_in(&types[i], ingress))
+            n += (size_t)snprintf(pattern + n, size - n, "%s%.*s\\.%s", n ? "|" : "^(", (int)(dot - name), name, dot + 1);
+    }
+    snprintf(pattern + n, size - n, ")$");
+    return pattern;
+}
+
+const char *topology_pattern_of_apps(void)
 {
     static char pattern[512];
-    size_t n = 0;
-    if (pattern[0])
-        return pattern;
-    for (size_t i = 0; i < TYPE_COUNT; i++)
-        if (types[i].is_public) {
-            const char *dot = strchr(types[i].name, '.');
-            n += (size_t)snprintf(pattern + n, sizeof pattern - n, "%s%.*s\\.%s", n ? "|" : "^(",
-                                  (int)(dot - types[i].name), types[i].name, dot + 1);
-        }
-    snprintf(pattern + n, sizeof pattern - n, ")$");
-    return pattern;
+    return pattern[0] ? pattern : write_pattern(pattern, sizeof pattern, false);
+}
+
+const char *topology_pattern_of_ingress(void)
+{
+    static char pattern[512];
+    return pattern[0] ? pattern : write_pattern(pattern, sizeof pattern, true);
 }
 
 /* Queues of workers. */
@@ -189,7 +205,7 @@ int topology_bindings(int (*row)(void *arg, const struct binding_row *binding), 
     for (size_t i = 0; i < TYPE_COUNT && result == 0; i++)
         result = row(arg, &(struct binding_row){EXCHANGE_COMMANDS, types[i].queue, types[i].name, false});
     for (size_t i = 0; i < TYPE_COUNT && result == 0; i++)
-        if (types[i].is_public)
+        if (may_come_in(&types[i], true))
             result = row(arg, &(struct binding_row){EXCHANGE_IN, EXCHANGE_COMMANDS, types[i].name, true});
     return result;
 }

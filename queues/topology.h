@@ -22,6 +22,7 @@ struct command_type {
     const char *queue;  /* "acquit.authorize" */
     const char *schema; /* file in queues/schema/, "payment.create.json" */
     bool is_public;     /* apps may publish it to acquit.in */
+    bool by_ingress;    /* the ingress may, though apps may not: it came over HTTP from a provider */
 };
 size_t command_type_count(void);
 const struct command_type *command_type_at(size_t i);
@@ -42,6 +43,10 @@ int topology_apply(const char *amqp_url, struct err *err) MUST_CHECK;
  * up to ten seconds late. Returns the differences as a JSON
  * array of {"object","field","expected","found","remedy"}, empty when all is well; NULL when the broker could not be asked. */
 json_t *topology_check(const char *management_url, const char *vhost, struct err *err) MUST_CHECK;
+
+/* Asks the broker itself, as whoever `amqp_url` names, whether it refuses bodies over WIRE_BODY_MAX, and adds to `differences` when it takes them: RabbitMQ's
+ * own default is 128 MiB, and each may stand in a worker's memory before it is refused there (L12). The message that asks cannot reach a queue. */
+int topology_check_size(const char *amqp_url, json_t *differences, struct err *err) MUST_CHECK;
 
 /* Creates or updates the broker users and their permissions through the management API: worker, keeper, ingress (impersonator), operator, and one per publisher
  * (may write acquit.in only, public keys only). Passwords: existing users without a given password keep theirs. */

@@ -4,13 +4,21 @@
  * are there, the dead-letter settings from the argument, and of the limits the smaller one counts. So a policy somebody made for other queues can turn
  * at-least-once dead-lettering into at-most-once without a word, and messages are lost. Each difference says what to do about it.
  */
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
+#include "common/ids.h"
 #include "common/json.h"
+#include "common/mem.h"
+#include "queues/amqp.h"
 #include "queues/management.h"
 #include "queues/topology_table.h"
+
+enum { PROBE_TIMEOUT_MS = 10 * 1000, PROBE_HEARTBEAT_S = 30, PROBE_POLL_MS = 20 };
 
 struct checking {
     json_t *differences;
@@ -275,6 +283,70 @@ static void check_features(struct checking *checking, json_t *features)
                     "run `rabbitmqctl enable_feature_flag %s`", needed[i]);
     }
 }
+
+/* How large may a body be? */
+
+/* Sends the message and waits for what the broker says to it: it always closes the channel. ERR_AGAIN: it said nothing. */
+static enum err_code ask_to_take(struct wire *wire, const struct message *message, struct err *err)
+{
+    size_t properties_size;
+    struct wire_event event;
+    int64_t until_ms = clock_monotonic_ms() + PROBE_TIMEOUT_MS;
+    if (wire_check(message, &properties_size, err) != 0 || wire_publish(wire, message, properties_size, err) != 0)
+        return err->code;
+    for (int sent = 0; clock_monotonic_ms() < until_ms;) {
+        if (!sent && (sent = wire_publish_more(wire, err)) < 0)
+            return err->code;
+        if (wire_next(wire, &event, err) != 0)
+            return err->code;
+        message_clear(&event.message);
+        struct pollfd socket = {.fd = wire_fd(wire), .events = POLLIN};
+        if (event.kind == WIRE_NOTHING && poll(&socket, 1, PROBE_POLL_MS) < 0 && errno != EINTR)
+            break;
+    }
+    err_set(err, ERR_AGAIN, "it says nothing; `rabbitmqctl status` shows alarms");
+    return ERR_AGAIN;
+}
+
+/* The size of a body is what RabbitMQ checks first. This one goes to an exchange that does not exist, and whose name nobody can know: a broker that
+ * would take the body says next that it knows no such exchange, or that we may not write to it. */
+static struct message oversized(void)
+{
+    char id[UUID_TEXT_SIZE], name[TOPOLOGY_NAME_MAX];
+    uuid_format(uuid_random(), id);
+    snprintf(name, sizeof name, "acquit.nowhere.%s", id);
+    struct message message = {.exchange = mem_text(name), .routing_key = mem_text(id), .optional = true};
+    message.body_size = WIRE_BODY_MAX + 1;
+    message.body = mem_new(message.body_size + 1, 1);
+    return message;
+}
+
+int topology_check_size(const char *amqp_url, json_t *differences, struct err *err)
+{
+    struct wire_options options = {.url = amqp_url,
+                                   .connection_name = "acquit topology check",
+                                   .heartbeat_s = PROBE_HEARTBEAT_S,
+                                   .timeout_ms = PROBE_TIMEOUT_MS};
+    struct checking checking = {.differences = differences};
+    struct err said = {0};
+    struct wire *wire = wire_open(&options, err);
+    if (!wire)
+        return -1;
+    struct message message = oversized();
+    enum err_code code = ask_to_take(wire, &message, &said);
+    message_clear(&message);
+    wire_close(wire, false);
+    if (code == ERR_NOT_FOUND || code == ERR_DENIED)
+        differs(&checking, "broker", "max_message_size", json_integer(WIRE_BODY_MAX), json_string("larger"),
+                "put `max_message_size = %d` into rabbitmq.conf and restart the broker; until then each message may "
+                "take as much of its memory as it allows",
+                (int)WIRE_BODY_MAX);
+    else if (code != ERR_CONFLICT)
+        return err_set(err, said.code, "how large a message the broker takes: %s", said.text);
+    return 0;
+}
+
+/* All of it. */
 
 static int ask(struct management *management, const char *vhost, struct checking *checking, json_t **ret_features,
                struct err *err)

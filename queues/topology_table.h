@@ -35,7 +35,8 @@ int topology_bindings(int (*row)(void *arg, const struct binding_row *binding), 
 /* The arguments a queue is declared with; the caller owns the object. */
 json_t *topology_arguments(const struct queue_row *queue);
 
-/* The topic permission that lets a user write the public command types only. Static storage. */
-const char *topology_public_pattern(void);
+/* The topic permissions on acquit.in: apps write the public command types only, the ingress also what comes from providers. Static storage. */
+const char *topology_pattern_of_apps(void);
+const char *topology_pattern_of_ingress(void);
 
 #endif

@@ -17,13 +17,13 @@ static const struct role {
     const char *name, *write, *read; /* regular expressions; read: '%s' stands for the user's name */
     const char *configure;           /* the same; NULL: nothing */
     const char *tags;
-    bool public_types_only; /* of what it writes to acquit.in */
+    const char *(*types)(void); /* the command types that it may write to acquit.in; NULL: it writes nothing there */
 } roles[] = {
-    {"app", "^acquit\\.in$", "^app\\.%s\\..*$", "^app\\.%s\\..*$", "", true},
-    {"worker", "^(acquit\\.(cmd|evt|dlx|wait\\..*)|amq\\.default)$", "^acquit\\..*$", NULL, "", false},
-    {"ingress", "^acquit\\.in$", "^$", NULL, "impersonator", true},
-    {"keeper", "^acquit\\.cmd$", "^$", NULL, "", false},
-    {"operator", "^acquit\\.cmd$", "^$", NULL, "", false},
+    {"app", "^acquit\\.in$", "^app\\.%s\\..*$", "^app\\.%s\\..*$", "", topology_pattern_of_apps},
+    {"worker", "^(acquit\\.(cmd|evt|dlx|wait\\..*)|amq\\.default)$", "^acquit\\..*$", NULL, "", NULL},
+    {"ingress", "^acquit\\.in$", "^$", NULL, "impersonator", topology_pattern_of_ingress},
+    {"keeper", "^acquit\\.cmd$", "^$", NULL, "", NULL},
+    {"operator", "^acquit\\.cmd$", "^$", NULL, "", NULL},
 };
 
 static const struct role *role_find(const char *name)
@@ -98,9 +98,9 @@ static int put_permissions(struct management *management, const char *vhost, con
     int result =
         management_put(management, "/api/permissions/%s/%s", (const char *[]){vhost, user->name, NULL}, body, err);
     json_decref(body);
-    if (result != 0 || !role->public_types_only)
+    if (result != 0 || !role->types)
         return result;
-    body = json_pack("{s:s, s:s, s:s}", "exchange", EXCHANGE_IN, "write", topology_public_pattern(), "read", "^$");
+    body = json_pack("{s:s, s:s, s:s}", "exchange", EXCHANGE_IN, "write", role->types(), "read", "^$");
     result = management_put(management, "/api/topic-permissions/%s/%s", (const char *[]){vhost, user->name, NULL}, body,
                             err);
     json_decref(body);

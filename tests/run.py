@@ -4,9 +4,12 @@
     run.py [-k NAME] [--build DIR]
 
 Unit tests (tests/unit/test_*.c, cmocka) run from build/unit and, with sanitizers, from build/asan/unit; then the system
-tests (tests/system, pytest) with the programs in build/ and a private broker and database under var/test. With --build
-all of it comes from that folder instead. The system tests find the programs in $ACQUIT_TEST_BUILD and the services'
+tests (tests/system, pytest) with the programs in build/ and a private broker and database under var/test; then some of
+them (SANITIZED) on a farm whose programs are all sanitized, those in build/asan, under var/test-asan. With --build all of
+it comes from that folder instead, once. The system tests find the programs in $ACQUIT_TEST_BUILD and the services'
 directory in $ACQUIT_TEST_DIR.
+
+Sanitized programs are ended by SIGTERM like all others, and look for leaks then; each report of a sanitizer is a failure.
 
 A passing unit program or system test is one line; what fails shows all it said. A crash, a time limit, a skipped test
 and a case that never reported count as failures. The last line is "N passed, N failed"; the exit code is 1 if any
@@ -35,10 +38,17 @@ import services as farm     # noqa: E402  (found through the line above)
 SUITE_SECONDS = int(os.environ.get("ACQUIT_TEST_SECONDS", "1800"))
 UNIT_SECONDS = 120          # one unit program
 SYSTEM_SECONDS = 180        # one system test, unless it is marked otherwise
+REPORT_SHOWN = 20000        # characters of one sanitizer's report
 GRACE_SECONDS = 15          # from being asked to end to being killed
+
+# run on sanitized programs as well, as pytest's -k has it: the whole way of a payment, all that may come in, all that is said
+SANITIZED = "sample_day or flows or dead_letters or (hostile and not queues) or replies or mail"
+SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
+                     "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 PYTHON = "/usr/bin/python3"
 TEST_DIR = os.path.join(ROOT, "var", "test")
+SANITIZED_DIR = TEST_DIR + "-asan"
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -92,9 +102,8 @@ def run_unit(program, suite):
     name = os.path.relpath(program, ROOT)
     if not os.path.exists(program):
         return 0, 1, f"FAILED  {name}: it was not built"
-    environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP",
-                       ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:handle_segv=2",
-                       UBSAN_OPTIONS="print_stacktrace=1")
+    environment = dict(os.environ, **SANITIZER_OPTIONS, CMOCKA_MESSAGE_OUTPUT="TAP")
+    environment["ASAN_OPTIONS"] += ":handle_segv=2"
     started = time.monotonic()
     with subprocess.Popen([program], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, start_new_session=True, text=True, errors="replace") as process:
@@ -178,9 +187,9 @@ def wanted_system_tests(name):
     return found.returncode != 5
 
 
-def end_earlier_run():
+def end_earlier_run(directory):
     """The farm's programs of a run that could not clean up; each has a file with its process id and start time."""
-    for path in glob.glob(os.path.join(TEST_DIR, "pids", "*")):
+    for path in glob.glob(os.path.join(directory, "pids", "*")):
         with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as f:
             farm.send_signal(*map(int, f.read().split()), signal.SIGKILL)
 
@@ -195,7 +204,7 @@ class ServicesStart(threading.Thread):
 
     def run(self):
         try:
-            end_earlier_run()
+            end_earlier_run(TEST_DIR)
             self.services.stop()
             shutil.rmtree(TEST_DIR, ignore_errors=True)
             os.makedirs(TEST_DIR)
@@ -204,9 +213,47 @@ class ServicesStart(threading.Thread):
             self.error = error
 
 
-def run_system(build, name, suite):
-    report = os.path.join(TEST_DIR, "system.xml")
-    environment = dict(os.environ, ACQUIT_TEST_BUILD=build, ACQUIT_TEST_DIR=TEST_DIR, PYTHONUNBUFFERED="1")
+def reporting_to(folder):
+    """Options by which sanitized programs write what they find into files of their own there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    return {name: f"{options}:log_path={folder}/report" for name, options in SANITIZER_OPTIONS.items()}
+
+
+def judge_reports(folder, logs, suite):
+    """One failure per report. UBSan of GCC writes its own to standard error, wherever the others go: to the programs' logs."""
+    reports = []
+    for path in sorted(glob.glob(os.path.join(folder, "*")) + glob.glob(os.path.join(logs, "*.log"))):
+        with open(path, encoding="utf-8", errors="replace") as f:
+            text = f.read()
+        found = re.search(r"[^\n]*(runtime error:|ERROR: \w+Sanitizer)[^\0]*", text)
+        if found or os.path.dirname(path) == folder:
+            reports.append(path)
+            say(f"FAILED  a sanitizer's report, {os.path.relpath(path, ROOT)}:\n{(found[0] if found else text)[:REPORT_SHOWN]}\n--- end of the report")
+    if not reports:
+        say("ok      no sanitizer had anything to report, and no program leaked")
+    suite.count(not reports, len(reports))
+
+
+def run_sanitized(name, suite):
+    """Some of the system tests once more, with sanitized programs, on a farm that they start and end themselves."""
+    wanted = f"({name}) and ({SANITIZED})" if name else SANITIZED
+    if not wanted_system_tests(wanted):
+        return
+    end_earlier_run(SANITIZED_DIR)
+    farm.Services(SANITIZED_DIR).stop()
+    shutil.rmtree(SANITIZED_DIR, ignore_errors=True)
+    os.makedirs(SANITIZED_DIR)
+    try:
+        run_system(os.path.join(ROOT, "build", "asan"), wanted, suite, SANITIZED_DIR)
+    finally:
+        farm.Services(SANITIZED_DIR).stop()
+
+
+def run_system(build, name, suite, directory=TEST_DIR):
+    report = os.path.join(directory, "system.xml")
+    findings = os.path.join(directory, "sanitizer")
+    environment = dict(os.environ, **reporting_to(findings), ACQUIT_TEST_BUILD=build, ACQUIT_TEST_DIR=directory, PYTHONUNBUFFERED="1")
     command = pytest_command(name, "-v", "--tb=long", f"--junitxml={report}", f"--timeout={SYSTEM_SECONDS}",
                              "-o", "console_output_style=classic", "--durations=5", "--durations-min=5")
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True) as process:
@@ -219,6 +266,8 @@ def run_system(build, name, suite):
         except BaseException:
             end_group(process, signal.SIGTERM)
             raise
+    if os.path.basename(build) == "asan":
+        judge_reports(findings, os.path.join(directory, "log"), suite)
     try:
         cases = list(xml.etree.ElementTree.parse(report).iter("testcase"))
     except (FileNotFoundError, xml.etree.ElementTree.ParseError) as error:
@@ -265,6 +314,8 @@ def run(arguments, suite):
                 suite.count(0, 1)
             else:
                 run_system(build, arguments.k, suite)
+        if not arguments.build:
+            run_sanitized(arguments.k, suite)
     finally:
         if start:
             start.join()

@@ -3,7 +3,7 @@
  * It consumes every dead-letter queue and the queue of what nobody could route. Each dead letter is archived byte for byte (card numbers
  * masked, L11) with the fact `dead:<command id>:<n>`. A command that ran out of attempts before anything was decided ends its payment: `decision`=abort in
  * the same transaction. After `commit` nothing is undone by guess: it is looked at and held. Who archives takes over the duty of L4 and
- * publishes all of next. Also here: deadlines, looks, and the operator's replays.
+ * publishes all of next. Also here: deadlines, looks, and what an operator says of a dead letter.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -310,9 +310,9 @@ static enum verdict plan_look(struct job *job)
     return VERDICT_DONE;
 }
 
-/* --- the operator's replay --- */
+/* --- an operator's word on a dead letter: send it again, or nobody will --- */
 
-static void replay_slot(const struct job *job, char ret[static SLOT_SIZE])
+static void word_slot(const struct job *job, char ret[static SLOT_SIZE])
 {
     snprintf(ret, SLOT_SIZE, "replay:%s:%d", json_text(job->command.body, "deadLetterId", ""),
              (int)json_int(job->command.body, "n", 1));
@@ -348,7 +348,7 @@ static bool was_ours(const struct job *job, const json_t *letter)
 static enum verdict check_replayable(struct job *job, const json_t *letter)
 {
     const struct command_type *type = command_type_find(json_text(letter, "type", ""));
-    if (type && !type->is_public && !was_ours(job, letter))
+    if (type && !type->is_public && !type->by_ingress && !was_ours(job, letter))
         return job_dead(job, DEATH_INVALID, "deadLetterId: an internal command that no user of ours published");
     if (!type)
         return job_dead(job, DEATH_INVALID,
@@ -364,7 +364,9 @@ static enum verdict check_replayable(struct job *job, const json_t *letter)
     return VERDICT_CALL;
 }
 
-static enum verdict plan_replay(struct job *job)
+/* A person's word on a dead letter: its n-th, whatever it says. */
+static enum verdict plan_word(struct job *job, enum verdict (*check)(struct job *job, const json_t *letter),
+                              const char *outcome)
 {
     char slot[SLOT_SIZE];
     enum verdict verdict;
@@ -377,17 +379,27 @@ static enum verdict plan_replay(struct job *job)
         job->command.payment_id = stands; /* the letter knows where its facts stand */
         return VERDICT_AGAIN;
     }
-    replay_slot(job, slot);
-    const struct fact *replayed = facts_find(&job->facts, slot);
-    if (replayed)
-        return job_caused(job, replayed) ? VERDICT_CALL : VERDICT_DONE;
-    verdict = check_replayable(job, letter);
+    word_slot(job, slot);
+    const struct fact *word = facts_find(&job->facts, slot);
+    if (word)
+        return job_caused(job, word) ? VERDICT_CALL : VERDICT_DONE;
+    verdict = check ? check(job, letter) : VERDICT_CALL;
     if (verdict != VERDICT_CALL)
         return verdict;
     struct new_fact *fact =
-        job_fact(job, slot, NULL, "replayed", json_pack("{s:s}", "reason", json_text(job->command.body, "reason", "")));
+        job_fact(job, slot, NULL, outcome, json_pack("{s:s}", "reason", json_text(job->command.body, "reason", "")));
     snprintf(fact->actor, sizeof fact->actor, "%s", json_text(job->command.body, "actor", job->around->user));
     return VERDICT_CALL;
+}
+
+static enum verdict plan_replay(struct job *job)
+{
+    return plan_word(job, check_replayable, "replayed");
+}
+
+static enum verdict plan_discard(struct job *job)
+{
+    return plan_word(job, NULL, "discarded");
 }
 
 /* A clean message with the same command id: whatever is done already stays done. */
@@ -416,9 +428,9 @@ static enum verdict call_replay(struct job *job)
 {
     char slot[SLOT_SIZE];
     enum verdict verdict;
-    replay_slot(job, slot);
+    word_slot(job, slot);
     if (!job_caused(job, facts_find(&job->facts, slot)))
-        return VERDICT_DONE; /* another operator has this number: it is the same replay */
+        return VERDICT_DONE; /* another operator has this number */
     json_auto_t *letter = archived(job, &verdict);
     if (!letter)
         return verdict;
@@ -431,6 +443,7 @@ static const struct step steps[] = {
     {.command = "payment.compensate", .plan = plan_compensate},
     {.command = "payment.look", .plan = plan_look, .looks_at_all = true},
     {.command = "deadletter.replay", .plan = plan_replay, .call = call_replay},
+    {.command = "deadletter.discard", .plan = plan_discard},
     {0},
 };
 

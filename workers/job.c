@@ -196,6 +196,15 @@ enum verdict job_retry(struct job *job, const char *fmt, ...)
     return VERDICT_RETRY;
 }
 
+enum verdict job_later(struct job *job, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    set_reason(job, fmt, args);
+    va_end(args);
+    return VERDICT_LATER;
+}
+
 enum verdict job_dead(struct job *job, enum death death, const char *fmt, ...)
 {
     va_list args;

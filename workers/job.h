@@ -19,8 +19,8 @@ int job_facts(struct job *job, struct facts *facts, struct err *err) MUST_CHECK;
 
 /* Publishes the follow-ups of the present fold (L4): those resting on the job's own facts, or all. Each once per job. */
 void job_publish_next(struct job *job);
-/* Publishes the delivery again, for later or as a dead letter. */
-void job_publish_retry(struct job *job, int64_t delay_ms);
+/* Publishes the delivery again, for later (`failed`: as its next attempt) or as a dead letter. */
+void job_publish_retry(struct job *job, int64_t delay_ms, bool failed);
 void job_publish_dead(struct job *job);
 
 /* Lets worker.c know that something moved. */

@@ -2,6 +2,7 @@
 #include "workers/policy.h"
 
 #include "common/clock.h"
+#include "queues/topology.h"
 
 enum { SHIFT_MAX = 20, QUESTIONS_AN_HOUR = 100, QUESTIONS_A_DAY = 250 };
 
@@ -26,11 +27,11 @@ static int64_t first_failure_ms(const struct command *command, int64_t now_ms)
 bool policy_retry(const struct config *config, const struct command *command, bool unknown_payment, int64_t now_ms,
                   int64_t *ret_delay_ms)
 {
-    *ret_delay_ms =
-        policy_back_off(config_int(config, "retry.base_ms"), config_int(config, "retry.cap_ms"), command->attempt);
+    struct retry_config retry = config_retry(config, command->type ? command->type->name : "");
+    *ret_delay_ms = policy_back_off(retry.base_ms, retry.cap_ms, command->attempt);
     if (unknown_payment)
         return now_ms - first_failure_ms(command, now_ms) < config_int(config, "retry.unknown_payment_ms");
-    return command->attempt + 1 < config_int(config, "retry.attempts");
+    return command->attempt + 1 < retry.attempts;
 }
 
 /* Whoever has asked in vain for long asks rarely: DOUBTS_MAX questions last for more than a month. */

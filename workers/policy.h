@@ -12,7 +12,8 @@
 /* Exponential back-off with full jitter: uniformly random below min(cap, base * 2^attempt), in milliseconds. */
 int64_t policy_back_off(int64_t base_ms, int64_t cap_ms, int attempt);
 
-/* May the command be tried again after `attempt` attempts that failed? *ret_delay_ms says when. A refund or cancel of an unknown payment waits for
+/* May the command be tried again after `attempt` attempts that failed? *ret_delay_ms says when. Attempts and delays are those of its type in
+ * retry_types, or of retry.*. A refund or cancel of an unknown payment waits for
  * retry.unknown_payment_ms in all instead of counting attempts. */
 bool policy_retry(const struct config *config, const struct command *command, bool unknown_payment, int64_t now_ms,
                   int64_t *ret_delay_ms);

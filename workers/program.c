@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "queues/topology.h"
 #include "queues/url.h"
 
 bool program_arguments(int argc, char **argv, const char *usage, const char **ret_config, int *ret_code)
@@ -40,36 +41,65 @@ bool program_arguments(int argc, char **argv, const char *usage, const char **re
     return false;
 }
 
-struct config *program_config(const char *path, const char *name, struct err *err)
+static const char *type_name(size_t i)
+{
+    const struct command_type *type = command_type_at(i);
+    return type ? type->name : NULL;
+}
+
+static int check_broker_url(const struct config *config, struct err *err)
+{
+    struct err why = {0};
+    struct amqp_url url;
+    int r = amqp_url_parse(config_text(config, "broker.url"), &url, &why);
+    amqp_url_clear(&url);
+    return r == 0 ? 0 : config_fail(config, "broker.url", why.text, err);
+}
+
+struct config *program_load(const char *path, struct err *err)
+{
+    struct config *config = config_load(path, err);
+    if (!config || (config_check_types(config, type_name, err) == 0 && check_broker_url(config, err) == 0))
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+static struct config *load_and_log(const char *path, const char *name, struct err *err)
 {
     enum log_level level;
-    struct config *config = config_load(path, err);
+    struct config *config = program_load(path, err);
     if (config && log_level_parse(config_text(config, "log.level"), &level) == 0)
         log_open(name, level);
     return config;
 }
 
-static bool same_value(const struct setting *setting, const struct config *a, const struct config *b)
+struct config *program_config(const char *path, const char *name, struct err *err)
 {
-    switch (setting->type) {
-    case CONFIG_TEXT:
-        return strcmp(config_text(a, setting->name), config_text(b, setting->name)) == 0;
-    case CONFIG_INT:
-        return config_int(a, setting->name) == config_int(b, setting->name);
-    case CONFIG_BOOL:
-        return config_bool(a, setting->name) == config_bool(b, setting->name);
-    }
-    return false;
+    struct config *config = load_and_log(path, name, err);
+    for (size_t i = 0; config && i < config_idle_count(config); i++)
+        log_info("%s is set and has no effect: %s", config_idle(config, i)->name, config_idle(config, i)->why);
+    return config;
+}
+
+static bool same_value(struct config_value a, struct config_value b)
+{
+    return a.type == CONFIG_TEXT ? strcmp(a.text, b.text) == 0 : a.number == b.number && a.truth == b.truth;
+}
+
+static void note_change(const char *name, bool reloadable)
+{
+    log_info("%s has changed%s", name, reloadable ? "" : "; it takes effect at the next start");
 }
 
 static void note_changes(const struct config *before, const struct config *after)
 {
-    for (size_t i = 0; i < config_setting_count(); i++) {
-        const struct setting *setting = config_setting(i);
-        if (!same_value(setting, before, after))
-            log_info("%s has changed%s", setting->name,
-                     setting->reloadable ? "" : "; it takes effect at the next start");
-    }
+    for (size_t i = 0; i < config_setting_count(); i++)
+        if (!same_value(config_value(before, i), config_value(after, i)))
+            note_change(config_setting(i)->name, config_setting(i)->reloadable);
+    for (size_t i = 0; i < config_list_count(); i++)
+        if (!config_list_same(before, after, i))
+            note_change(config_list(i)->name, config_list(i)->reloadable);
 }
 
 const struct config *program_reload(struct reload *reload, const char *name, const struct config *now)
@@ -79,7 +109,7 @@ const struct config *program_reload(struct reload *reload, const char *name, con
         log_warn("settings were read again %d times; restart to read them once more", RELOADS_MAX);
         return NULL;
     }
-    struct config *loaded = program_config(reload->path, name, &err);
+    struct config *loaded = load_and_log(reload->path, name, &err);
     if (!loaded) {
         log_error("settings are kept as they were: %s", err.text);
         return NULL;

@@ -18,7 +18,9 @@ enum { EXIT_USAGE = 2, PROGRAM_USER_SIZE = 128 };
  * *ret_code is the exit code; everything was said. `usage` ends with a line end. */
 bool program_arguments(int argc, char **argv, const char *usage, const char **ret_config, int *ret_code);
 
-/* Loads the settings and opens the log under this name (kept by reference). */
+/* Loads the settings, and checks what config/ cannot know: the command types they name, and the broker's URL. */
+struct config *program_load(const char *path, struct err *err) MUST_CHECK;
+/* The same, and opens the log under this name (kept by reference); says which variables of the environment change nothing. */
 struct config *program_config(const char *path, const char *name, struct err *err) MUST_CHECK;
 
 /* Reading the settings again (SIGHUP). What was loaded before stays alive, since parts of a running program point into it. */
@@ -30,7 +32,7 @@ struct reload {
 };
 
 /* The settings as they stand in the file now, or NULL when they cannot be loaded (logged): then what held holds. Says which changes wait for the next
- * start. Reloadable scalars and the list of publishers take effect for whoever looks them up in the result. */
+ * start. Reloadable scalars and lists take effect for whoever looks them up in the result. */
 const struct config *program_reload(struct reload *reload, const char *name, const struct config *now);
 void program_reload_free(struct reload *reload);
 

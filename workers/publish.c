@@ -12,6 +12,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/pan.h"
 #include "workers/events.h"
 #include "workers/job.h"
 #include "workers/policy.h"
@@ -88,6 +89,15 @@ static const char *exchange_for(struct job *job, const struct follow_up *follow_
     }
 }
 
+/* The delivery's W3C trace, if it looks like one, and like no card number (L11): what follows belongs to it. */
+static const char *trace_of(const struct job *job)
+{
+    const char *trace = json_text(job->delivery->message.headers, "traceparent", "");
+    bool looks_right = strlen(trace) == TRACEPARENT_SIZE && strspn(trace, "0123456789abcdef-") == TRACEPARENT_SIZE &&
+                       pan_count(trace, TRACEPARENT_SIZE) == 0;
+    return looks_right ? trace : NULL;
+}
+
 static void publish_follow_up(struct job *job, const struct follow_up *follow_up)
 {
     if (sent_before(job, follow_up->id))
@@ -97,11 +107,27 @@ static void publish_follow_up(struct job *job, const struct follow_up *follow_up
                     &message);
     free(message.exchange);
     message.exchange = strdup(exchange_for(job, follow_up));
+    const char *trace = trace_of(job);
+    if (trace)
+        json_object_set_new(message.headers, "traceparent", json_string(trace));
     job_publish(job, &message);
     message_clear(&message);
 }
 
-/* Every death of this command is on a person's desk until it is replayed; saying the command again would only let it die again. */
+static bool was_replayed(const struct facts *facts, const char *letter)
+{
+    char slot[SLOT_SIZE];
+    const struct fact *word;
+    for (int n = 1;; n++) {
+        snprintf(slot, sizeof slot, "replay:%s:%d", letter, n);
+        word = facts_find(facts, slot);
+        if (!word || strcmp(word->outcome, "replayed") == 0)
+            return word;
+    }
+}
+
+/* Every death of this command is on a person's desk until it is replayed; saying the command again would only let it die again. What a person has discarded
+ * stays unsaid. */
 static bool held_for_a_person(const struct job *job, struct uuid command)
 {
     char id[UUID_TEXT_SIZE], prefix[SLOT_SIZE];
@@ -109,11 +135,8 @@ static bool held_for_a_person(const struct job *job, struct uuid command)
     snprintf(prefix, sizeof prefix, "dead:%s:", id);
     for (size_t i = 0; i < job->facts.count; i++) {
         const struct fact *dead = &job->facts.items[i];
-        char replay[SLOT_SIZE];
-        if (strncmp(dead->slot, prefix, strlen(prefix)) != 0)
-            continue;
-        snprintf(replay, sizeof replay, "replay:%s:1", json_text(dead->body, "deadLetter", ""));
-        if (!facts_find(&job->facts, replay))
+        if (strncmp(dead->slot, prefix, strlen(prefix)) == 0 &&
+            !was_replayed(&job->facts, json_text(dead->body, "deadLetter", "")))
             return true;
     }
     return false;
@@ -265,6 +288,7 @@ static char *short_copy(const char *text)
     if (!text)
         return NULL;
     message_text_cut(text, cut, sizeof cut);
+    mask_card_numbers(cut, strlen(cut)); /* L11: the retry ladder is a queue, too */
     return strdup(cut);
 }
 
@@ -272,9 +296,9 @@ static char *short_copy(const char *text)
 static json_t *kept_headers(const struct job *job)
 {
     const json_t *headers = job->delivery->message.headers;
-    const char *trace = json_text(headers, "traceparent", "");
+    const char *trace = trace_of(job);
     json_t *kept = json_object();
-    if (strlen(trace) == TRACEPARENT_SIZE && strspn(trace, "0123456789abcdef-") == TRACEPARENT_SIZE)
+    if (trace)
         json_object_set_new(kept, "traceparent", json_string(trace));
     if (job->command.replay_of[0]) {
         json_object_set_new(kept, HEADER_REPLAY, json_string(job->command.replay_of));
@@ -308,13 +332,13 @@ static void copy_message(const struct job *job, struct message *ret)
     ret->headers = kept_headers(job);
 }
 
-void job_publish_retry(struct job *job, int64_t delay_ms)
+void job_publish_retry(struct job *job, int64_t delay_ms, bool failed)
 {
     struct message message;
     copy_message(job, &message);
     int64_t real = 0;
     message.exchange = strdup(wait_exchange(delay_ms, &real));
-    json_object_set_new(message.headers, HEADER_ATTEMPT, json_integer(job->command.attempt + 1));
+    json_object_set_new(message.headers, HEADER_ATTEMPT, json_integer(job->command.attempt + failed));
     json_object_set_new(message.headers, HEADER_HISTORY, history_with(job, job->reason));
     job_publish(job, &message);
     message_clear(&message);

@@ -6,6 +6,8 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "ledger/book.h"
+#include "workers/differing.h"
 #include "workers/policy.h"
 
 enum { REPEAT_WINDOW_MAX_MS = 24 * 3600 * 1000 };
@@ -70,7 +72,14 @@ bool owns_payment(const struct job *job)
 
 enum verdict key_conflict(struct job *job)
 {
-    return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body", job->command.message_id);
+    const struct command *command = &job->command;
+    json_auto_t *names = differing_fields(command->type->name, &job->payment, command->id, command->body);
+    char list[ERR_TEXT_MAX / 2] = "";
+    for (size_t i = 0, used = 0; i < json_array_size(names) && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "; it differs in ",
+                                 json_string_value(json_array_get(names, i)));
+    return job_dead(job, DEATH_CONFLICT, "the idempotency key %s was used for another body%s", command->message_id,
+                    list);
 }
 
 void note_command(struct job *job)
@@ -122,6 +131,11 @@ enum verdict add_doubt(struct job *job, const char *intent, int k, const struct 
     if (spent_at > 0)
         json_object_set_new(body, "spentAt", json_integer(spent_at));
     job_fact_f(job, NULL, "unknown", body, "%s:doubt:%d", intent, k);
+    if (k == 0) {
+        struct new_transfer transfers[BOOK_LEGS_MAX];
+        struct err err = {0};
+        return job_books(job, transfers, book_doubt(&job->payment, intent, transfers, &err), &err);
+    }
     if (k < DOUBTS_MAX - 1)
         return VERDICT_DONE;
     return job_dead(job, DEATH_REFUSED, "asked %d times about %s without an answer", DOUBTS_MAX, intent);

@@ -100,6 +100,7 @@ static int open_validators(struct surroundings *around, struct err *err)
                                   .quorum = quorum ? quorum : (int)(count / 2 + 1),
                                   .timeout_ms = config_int(around->config, "pop.timeout_ms"),
                                   .vote_max_skew_ms = config_int(around->config, "pop.vote_max_skew_ms"),
+                                  .callback_url = config_text(around->config, "pop.callback_url"),
                                   .http = around->http};
     around->pop = pop_open(&options, err);
     return around->pop ? 0 : -1;

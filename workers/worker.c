@@ -135,7 +135,20 @@ static void log_finished(const struct job *job, const char *result)
 
 static const char *result_text(const struct job *job)
 {
-    return job->then == VERDICT_RETRY ? "retry" : job->then == VERDICT_DEAD ? "dead" : "done";
+    switch (job->then) {
+    case VERDICT_RETRY:
+        return "retry";
+    case VERDICT_LATER:
+        return "later";
+    case VERDICT_DEAD:
+        return "dead";
+    case VERDICT_DONE:
+    case VERDICT_CALL:
+    case VERDICT_WAIT:
+    case VERDICT_AGAIN:
+        break;
+    }
+    return "done";
 }
 
 static void back_off(struct job *job)
@@ -181,7 +194,7 @@ static void retry_or_die(struct job *job)
     int64_t delay_ms = 0;
     bool unknown_payment = job->death == DEATH_UNKNOWN_PAYMENT;
     if (policy_retry(job->around->config, &job->command, unknown_payment, clock_wall_ms(), &delay_ms)) {
-        job_publish_retry(job, delay_ms);
+        job_publish_retry(job, delay_ms, true);
         return;
     }
     if (!unknown_payment)
@@ -211,6 +224,10 @@ static void act(struct job *job, enum verdict verdict)
         return;
     case VERDICT_RETRY:
         retry_or_die(job);
+        break;
+    case VERDICT_LATER:
+        job_publish_retry(job, policy_question_delay(job->around->config, (int)json_array_size(job->command.history)),
+                          false);
         break;
     case VERDICT_DEAD:
         job_publish_dead(job);

@@ -41,6 +41,8 @@ enum verdict {
     VERDICT_WAIT,  /* from call() only: calls are under way, job_answered() ends the wait and settle() is next */
     VERDICT_AGAIN, /* load and plan anew: what was planned on has changed */
     VERDICT_RETRY, /* not now: goes to the wait queues, or to the dead letters once its attempts are used up; see job_reason() */
+    VERDICT_LATER, /* nothing went wrong, but the answer takes its time: asked again on the question schedule, without counting an attempt; the step has to
+                      end it, as it does once the payment's deadline has decided */
     VERDICT_DEAD, /* never: goes to the dead letters with job_reason() */
 };
 
@@ -166,6 +168,7 @@ enum verdict job_books(struct job *job, const struct new_transfer *transfers, in
 
 /* Says why, for the history, the dead letter and the log; returns the verdict for `return job_retry(job, ...)`. */
 enum verdict job_retry(struct job *job, const char *fmt, ...) PRINTF_LIKE(2, 3);
+enum verdict job_later(struct job *job, const char *fmt, ...) PRINTF_LIKE(2, 3);
 enum verdict job_dead(struct job *job, enum death death, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Publishes one more message, to be confirmed before the acknowledgement. */

@@ -27,6 +27,7 @@ STOP_SECONDS = 40
 VALIDATORS = 3
 WORKER_TYPES = ("authorize", "pop-validate", "token-activate", "refund", "notify", "compensate")
 BROKER_USERS = ("acquit-worker", "acquit-keeper", "acquit-operator", "acquit-ingress")
+SANITIZER_OPTIONS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")  # where sanitized programs report to; passed on to all programs
 
 # The apps of the sample: what the configuration says of them.
 PUBLISHERS = {
@@ -77,6 +78,7 @@ class Farm:
         self.settings = settings or {}
         self.publishers = publishers or PUBLISHERS
         self.services = private_services.Services(self.directory)
+        self.processes = {}  # what this object started, for its exit codes
 
     # --- names and secrets ---
 
@@ -92,6 +94,13 @@ class Farm:
                 out.write(make())
         with open(path, encoding="ascii") as text:
             return text.read()
+
+    def secret_url(self, name, url):
+        """A URL with a password, in a file of its own: the configuration holds no secrets. The file's name in it."""
+        self.secret(name, lambda: "")
+        with open(self.path("secrets", name), "w", encoding="ascii") as out:
+            out.write(url)
+        return f"secrets/{name}"
 
     def port(self, name):
         path = self.path("ports-farm.json")
@@ -157,14 +166,15 @@ class Farm:
         self.secret("stripe", lambda: "sk_test_" + secrets.token_hex(16))
         self.secret("tokens")
         groups = {
-            "broker": {"url": self.amqp_url("acquit-operator"), "management_url": self.management_url},
-            "ledger": {"url": self.pg_url("acquit_operator")},
+            "broker": {"url_file": self.secret_url("broker.url", self.amqp_url("acquit-operator")),
+                       "management_url_file": self.secret_url("broker.management_url", self.management_url)},
+            "ledger": {"url_file": self.secret_url("ledger.url", self.pg_url("acquit_operator"))},
             "ingress": {"port": self.port("ingress")},
             "worker": {"batch_wait_ms": 1},
             "retry": {"base_ms": 200, "cap_ms": 2000},
             "question": {"base_ms": 200, "cap_ms": 2000},
-            "keeper": {"stand_still_ms": 5000},
-            "pop": {"quorum": 2, "timeout_ms": 2000},
+            "keeper": {"stand_still_ms": 5000, "metrics_port": self.port("keeper-metrics")},
+            "pop": {"quorum": 2, "timeout_ms": 2000, "callback_url": self.url + "/webhooks/pop"},
             "tokens": {"url": self.twins_url + "/tokens", "key_file": "secrets/tokens", "timeout_ms": 2000},
             "webhook": {"timeout_ms": 2000},
         }
@@ -220,9 +230,12 @@ class Farm:
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as notify:
             address = f"@acquit-{os.getpid()}-{secrets.token_hex(8)}"
             notify.bind("\0" + address[1:])
+            seen = {option: os.environ[option] for option in SANITIZER_OPTIONS if option in os.environ}
+            seen |= (environment or {}) | ({"NOTIFY_SOCKET": address} if ready else {})
             with open(self.path("log", name + ".log"), "ab") as log:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                                           cwd=self.directory, env=(environment or {}) | ({"NOTIFY_SOCKET": address} if ready else {}))
+                                           cwd=self.directory, env=seen)
+            self.processes[name] = process
             with open(self.path("pids", name), "w", encoding="ascii") as out:
                 out.write(f"{process.pid} {private_services.start_time(process.pid)}")
             if ready:
@@ -286,6 +299,15 @@ class Farm:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path("pids", name))
 
+    def end_program(self, name, number=signal.SIGTERM, seconds=STOP_SECONDS):
+        """stop_program() of one that this object started; its exit code."""
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        code = process.wait(seconds)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path("pids", name))
+        return code
+
     def _gone(self, name, pid):
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
@@ -340,15 +362,29 @@ class Farm:
         self._write_env()
 
     def stop(self):
+        """Ends all of it. FarmError when a program that this object started drained otherwise than with exit code 0 (a sanitizer's is another)."""
+        ours = {}
         for name in ("ingress", "keeper", *self.worker_names()):
             pid = self.pid(name)
             if pid:
+                if name in self.processes and self.processes[name].pid == pid:
+                    ours[name] = self.processes.pop(name)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)  # all drain at once
+        bad = {name: code for name, process in ours.items() if (code := self._exit_code(process)) != 0}
         if os.path.isdir(self.path("pids")):
             for name in [name for name in os.listdir(self.path("pids")) if name != "twins"] + ["twins"]:
                 self.stop_program(name)
         self.services.stop()
+        if bad:
+            raise FarmError(f"did not drain and exit 0: {bad}; their logs are in {self.path('log')}")
+
+    @staticmethod
+    def _exit_code(process):
+        try:
+            return process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None  # still there
 
     def _write_env(self):
         publisher = next(iter(self.publishers))

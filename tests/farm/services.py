@@ -367,10 +367,10 @@ class Services:
         with self._locked():
             self._start_postgres()
 
-    def stop_postgres(self):
-        """Fast shutdown: open transactions are rolled back, clients disconnected."""
+    def stop_postgres(self, immediate=False):
+        """Fast shutdown: open transactions are rolled back, clients disconnected. Immediate: no checkpoint, the next start recovers."""
         with self._locked():
-            self._postgres.end(signal.SIGINT, STOP_SECONDS)
+            self._postgres.end(signal.SIGQUIT if immediate else signal.SIGINT, STOP_SECONDS)
 
     def kill_postgres(self):
         """As if the power went: SIGKILL to the postmaster and all its backends."""
@@ -385,6 +385,19 @@ class Services:
         with self._locked():
             self._postgres.end(signal.SIGINT, STOP_SECONDS)
             self._start_postgres()
+
+    @contextlib.contextmanager
+    def frozen(self, *names):
+        """"broker", "postgres" or both stand still (SIGSTOP, with all their processes) for the length of a with."""
+        daemons = [{"broker": self._broker, "postgres": self._postgres}[name].identity() for name in names]
+        family = [one for daemon in daemons for one in [daemon, *descendants(daemon[0]).items()]]
+        try:
+            for pid, started in family:
+                send_signal(pid, started, signal.SIGSTOP)
+            yield
+        finally:
+            for pid, started in family:
+                send_signal(pid, started, signal.SIGCONT)
 
     # talking to them as administrator
 

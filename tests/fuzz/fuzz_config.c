@@ -27,7 +27,7 @@ static void put(const char *name, const void *bytes, size_t size)
 
 static void remove_folder(void)
 {
-    static const char *const names[] = {"acquit.conf", "secret", "validator.pub"};
+    static const char *const names[] = {"acquit.conf", "secret", "validator.pub", "broker.url", "ledger.url"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         unlink(path);
@@ -42,7 +42,10 @@ static void make_folder(void)
     MUST(mkdtemp(folder));
     MUST(setenv("CREDENTIALS_DIRECTORY", folder, 1) == 0);
     put("secret", secret, sizeof secret - 1);
+    static const char broker[] = "amqp://u:p@127.0.0.1/acquit\n", ledger[] = "postgresql:///acquit\n";
     put("validator.pub", key, sizeof key - 1);
+    put("broker.url", broker, sizeof broker - 1);
+    put("ledger.url", ledger, sizeof ledger - 1);
     MUST(atexit(remove_folder) == 0);
 }
 
@@ -75,6 +78,10 @@ static void check_lists(const struct config *config)
         const struct provider_config *provider = config_provider(config, i);
         MUST(*provider->name && provider->timeout_ms > 0 && config_provider_find(config, provider->name) == provider);
     }
+    for (size_t i = 0; i < config_list_count(); i++)
+        MUST(config_list_same(config, config, i) && config_element_count(config, i) <= config_list(i)->max);
+    struct retry_config retry = config_retry(config, "pop.validate");
+    MUST(retry.attempts >= 1 && retry.base_ms >= 1 && retry.base_ms <= retry.cap_ms);
     for (size_t i = 0; i < config_validator_count(config); i++)
         MUST(*config_validator(config, i)->name && *config_validator(config, i)->url);
 }

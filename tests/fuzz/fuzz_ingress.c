@@ -228,10 +228,8 @@ int read_refund(struct db *db, struct uuid refund_command, struct uuid *ret_paym
 /* --- the target --- */
 
 /* SHA-256 of "key" */
-static const char CONFIG[] =
-    "broker: { url = \"amqp://u:p@127.0.0.1/acquit\"; }; ledger: { url = \"postgresql:///acquit\"; };\n"
-    "publishers = ( { name = \"shop\"; api_key_sha256 = "
-    "\"2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683\"; } );\n";
+static const char CONFIG[] = "publishers = ( { name = \"shop\"; api_key_sha256 = "
+                             "\"2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683\"; } );\n";
 
 static struct ingress *make_ingress(void)
 {
@@ -239,6 +237,8 @@ static struct ingress *make_ingress(void)
     struct err err = {0};
     int fd = mkstemp(path);
     MUST(fd >= 0 && write(fd, CONFIG, sizeof CONFIG - 1) == (ssize_t)(sizeof CONFIG - 1) && close(fd) == 0);
+    MUST(setenv("ACQUIT_BROKER_URL", "amqp://u:p@127.0.0.1/acquit", 1) == 0 &&
+         setenv("ACQUIT_LEDGER_URL", "postgresql:///acquit", 1) == 0);
     struct ingress *ingress = mem_new(1, sizeof *ingress);
     ingress->config = config_load(path, &err);
     unlink(path);

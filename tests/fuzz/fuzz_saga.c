@@ -12,6 +12,7 @@
 #include "ledger/saga.h"
 #include "queues/topology.h"
 #include "tests/fuzz/input.h"
+#include "workers/differing.h"
 #include "workers/events.h"
 #include "workers/ingress/views.h"
 
@@ -168,7 +169,7 @@ static void show(const struct facts *facts)
         take(view_status(facts, &payment));
         take(view_detail(facts, &payment, NULL));
         take(view_events(facts));
-        take(view_differing(payment.received->body, payment.received->body));
+        take(differing_create(payment.received->body, payment.received->body));
         for (int n = 1; n <= payment.refund_count; n++)
             take(view_refund(&payment, n));
         events_of(&payment, facts, NULL, show_event, NULL);

@@ -124,7 +124,7 @@ def simulated():
 
 
 def config():
-    minimal = 'broker: { url = "amqp://u:p@127.0.0.1/acquit"; };\nledger: { url = "postgresql:///acquit"; };\n'
+    minimal = 'broker: { url_file = "broker.url"; };\nledger: { url_file = "ledger.url"; };\n'
     groups = [
         'worker: { batch = 256; batch_wait_ms = 0x10; };\nlog: { level = "debug"; };\n',
         'worker: { batch = 5000000000; };\n', 'worker: { bach = 1; };\n', 'retry: { base_ms = 900; cap_ms = 100; };\n', '/* no end',
@@ -141,6 +141,9 @@ def config():
         'publishers = ( { name = "a"; api_key_sha256 = "xx"; } );\n', 'publishers = ( { name = "a"; webhook_url = "http://x"; } );\n',
         'validators = ( { name = "v1"; url = "http://v/1"; public_key_file = "validator.pub"; key_file = "secret"; },\n'
         '  { name = "v2"; url = "http://v/2"; public_key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="; } );\npop: { quorum = 2; };\n',
+        'retry_types = ( { type = "pop.validate"; attempts = 8; base_ms = 500; cap_ms = 30000; }, { type = "notify.send"; } );\n',
+        'retry_types = ( { type = "a"; base_ms = 2; cap_ms = 1; } );\n', 'retry_types = ( { type = "a"; }, { type = "a"; } );\n',
+        'tokens: { key = "secret"; };\n', 'metrics: { enabled = false; };\nworker: { metrics_port = 9100; };\n',
         'validators = ( { name = "v1"; url = "http://v/1"; public_key = "short"; } );\n', 'validators = [ 1, 2 ];\n', 'nonsense: { };\n', 'worker: {',
     ]
     return ["", minimal, *(minimal + group for group in groups), 'broker: { url_file = "secret"; };\n', 'ledger: { url = "x"; };\n' + minimal]

@@ -323,6 +323,35 @@ def test_case(broker, name):
     broker.case(name)
 
 
+@pytest.fixture
+def generous(broker):
+    """A broker as it comes: it takes bodies of 128 MiB."""
+    limit = "application:set_env(rabbit, max_message_size, {})."
+    broker.rabbitmqctl("eval", limit.format(128 << 20))
+    yield broker
+    broker.rabbitmqctl("eval", limit.format(1 << 20))
+
+
+def messages(broker):
+    """What all queues hold, counted by themselves."""
+    said = broker.rabbitmqctl("list_queues", "-p", "acquit", "messages", "--quiet", "--no-table-headers")
+    return sum(int(count) for count in said.split())
+
+
+def test_a_broker_that_takes_everything_is_found_and_a_worker_keeps_a_bounded_part(generous):
+    """L12: by an administrator and by the operator's own user; asking leaves no message anywhere."""
+    generous.probe("users", "acquit-operator:operator:secret")
+    url = f"amqp://acquit-operator:secret@127.0.0.1:{generous.amqp_port}/acquit"
+    held = messages(generous)
+    for asked in (generous.amqp_url, url):
+        code, said = generous.probe("check", ACQUIT_AMQP_URL=asked)
+        (difference,) = json.loads(said)
+        assert (code, difference["object"], difference["field"], difference["expected"]) == (0, "broker", "max_message_size", 1 << 20), said
+        assert "max_message_size = 1048576" in difference["remedy"]
+    assert messages(generous) == held
+    generous.case("cut")
+
+
 def test_hostile_headers_are_read_and_harm_nobody(broker):
     import pika
 

@@ -21,7 +21,8 @@ BODIES = 3000       # per type
 SEED = 20261120
 
 PUBLIC = ["payment.create", "payment.cancel", "payment.refund"]
-INTERNAL = ["authorize.resolve", "payment.compensate", "payment.expire", "payment.look", "deadletter.replay", "notify.send"]
+INTERNAL = ["authorize.resolve", "payment.compensate", "payment.expire", "payment.look", "deadletter.replay", "deadletter.discard", "pop.confirm", "pop.commit",
+            "notify.send"]
 
 CURRENCIES = ["EUR", "USD", "XOF", "JPY", "KWD", "ZZZ", "QQQ"]     # the last two exist nowhere
 CHARACTERS = "aZ0 _-.:@/\\\"'é密😀\n\t"

@@ -220,6 +220,10 @@ class World:
                 wrong.append(f"{payment}: told {told}, booked {booked} (+{pending} held), provider {provided} (+{held} held, {captures} captures): "
                              f"{self.state(payment)} {self.facts(payment)}")
         assert not wrong, "the oracle: " + "\n".join(wrong)
+        ended = {payment for payment in self.created if self.state(payment) in ENDED}
+        open_doubts = [row for row in self.sql("select payment_id::text, intent, amount from ledger.in_doubt where intent !~ '^refund:'")
+                       if row[0] in ended]
+        assert not open_doubts, f"the oracle: in doubt, though ended: {open_doubts}"
         rows = json.loads(self.farm.acquit("ledger", "balance", "--json"))["accounts"]
         for currency in {row["currency"] for row in rows}:
             assert sum(row["balance"] for row in rows if row["currency"] == currency) == 0, f"the trial balance of {currency}"

@@ -24,6 +24,7 @@
     X(STRIPE_REFUND_RETRIEVE, "stripe.refund_retrieve")                                                                \
     X(STRIPE_BALANCE, "stripe.balance")                                                                                \
     X(VALIDATOR_VALIDATE, "validator.validate")                                                                        \
+    X(VALIDATOR_COMMIT, "validator.commit")                                                                            \
     X(VALIDATOR_REVOKE, "validator.revoke")                                                                            \
     X(VALIDATOR_RETRIEVE, "validator.retrieve")                                                                        \
     X(TOKEN_RESERVE, "token.reserve")                                                                                  \
@@ -54,7 +55,9 @@ enum { POINT_COUNT = 0 POINTS(X) };
     X(GARBAGE, "garbage")                                                                                              \
     X(SLOW_BODY, "slow_body")                                                                                          \
     X(LATE_EFFECT, "late_effect")                                                                                      \
-    X(SILENT, "silent")
+    X(SILENT, "silent")                                                                                                \
+    X(FORGED, "forged")                                                                                                \
+    X(REPLAYED, "replayed")
 
 #define X(id, text) FAULT_##id,
 enum fault_kind { FAULTS(X) };

@@ -21,6 +21,7 @@
 
 #include <microhttpd.h>
 
+#include "callbacks.h"
 #include "call.h"
 #include "clock.h"
 #include "routes.h"
@@ -391,6 +392,7 @@ uint16_t http_start(uint16_t port)
 void http_stop(void)
 {
     atomic_store(&stopping, true);
+    callbacks_stop();
     timer_stop(); /* from here on nobody else releases */
     for (;;) {
         pthread_mutex_lock(&held_lock);

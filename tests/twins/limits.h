@@ -20,6 +20,9 @@ enum {
     LIMIT_LOG_ANSWER = 10000,         /* entries in one answer of GET /_twin/requests */
     LIMIT_PATH_BYTES = 512,           /* path of a request */
     LIMIT_VALIDATORS = 64,            /* --validators */
+    LIMIT_CALLBACK_MS = 5000,         /* how long the receiver of a vote may take */
+    LIMIT_CALLBACK_AGAIN_MS = 500,    /* until a vote that was not taken is sent again */
+    LIMIT_CALLBACK_TRIES = 60,        /* then it is given up */
     LIMIT_RECORDS = 2000000,          /* intents, refunds, votes, reservations, webhooks: each */
     LIMIT_STATE_LINE_BYTES = 4 << 20, /* one line of the state file */
     LIMIT_WEBHOOK_TOLERANCE_SECONDS = 300,

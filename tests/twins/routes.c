@@ -46,6 +46,7 @@ static const struct route routes[] = {
     {NULL, "/stripe/*", BODY_NONE, POINT_NONE, &stripe_twin, stripe_open_unknown, NULL},
 
     VALIDATOR("POST", "", VALIDATE, validate),
+    VALIDATOR("POST", "/{}/commit", COMMIT, commit),
     VALIDATOR("POST", "/{}/revoke", REVOKE, revoke),
     VALIDATOR("GET", "/{}", RETRIEVE, retrieve),
 

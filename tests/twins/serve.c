@@ -39,6 +39,8 @@ static const struct plan plans[] = {
     [FAULT_SLOW_BODY] = {.effect = EFFECT_NOW, .end = END_SLOW, .waits = true},
     [FAULT_LATE_EFFECT] = {.effect = EFFECT_LATER, .end = END_CUT},
     [FAULT_SILENT] = {.effect = EFFECT_NEVER, .end = END_SILENT},
+    [FAULT_FORGED] = {.effect = EFFECT_NOW, .end = END_ANSWER, .waits = true}, /* the effect is the true vote */
+    [FAULT_REPLAYED] = {.effect = EFFECT_NOW, .end = END_ANSWER, .waits = true},
 };
 static_assert(sizeof plans / sizeof plans[0] == FAULT_COUNT, "a plan for every fault");
 

@@ -9,6 +9,8 @@ void validators_configure(const char *key);
 
 void validators_open_validate(struct call *call);
 void validators_effect_validate(struct call *call);
+void validators_open_commit(struct call *call);
+void validators_effect_commit(struct call *call);
 void validators_open_revoke(struct call *call);
 void validators_effect_revoke(struct call *call);
 void validators_open_retrieve(struct call *call);

@@ -366,6 +366,48 @@ static void test_a_million_lives(void **state)
     assert_in_range(whole, SEQUENCES / 10, SEQUENCES); /* or the test would not have tested it */
 }
 
+/* What each kind of intent puts at stake; the books move nothing by it. */
+static void test_doubt(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *intent;
+        int64_t amount; /* 0: nothing can be at stake */
+    } cases[] = {{"auth:1", 1000}, {"capture", 1000}, {"void:1", 1000},   {"refund:1", 300},        {"refund:2", 0},
+                 {"auth:2", 0},    {"void:2", 0},     {"decision", 0},    {"auth:1:result", 0},     {"pop", 0},
+                 {"nonsense", 0},  {"", 0},           {"token:active", 0}};
+    struct bench b;
+    bench_start(&b, 1000, 25000);
+    bench_capture(&b, 1000);
+    bench_accept(&b, 300, 7);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct new_transfer legs[BOOK_LEGS_MAX];
+        struct err err = {0};
+        char slot[SLOT_SIZE];
+        int count = book_doubt(&b.p, cases[i].intent, legs, &err);
+        if (count != (cases[i].amount ? 1 : -1))
+            fail_msg("%s: %d %s", cases[i].intent, count, err.text);
+        if (count < 0) {
+            assert_int_equal(err.code, ERR_INTERNAL);
+            continue;
+        }
+        snprintf(slot, sizeof slot, "%s:doubt:0", cases[i].intent);
+        assert_string_equal(legs[0].slot, slot);
+        assert_string_equal(legs[0].kind, "in_doubt");
+        assert_string_equal(legs[0].debit, "in_doubt:stripe");
+        assert_string_equal(legs[0].credit, "receivable:stripe");
+        assert_string_equal(legs[0].pending_of, "");
+        assert_string_equal(legs[0].currency, "EUR");
+        assert_int_equal(legs[0].amount, cases[i].amount);
+    }
+    bench_end(&b);
+    bench_start(&b, 1000, 0); /* nothing committed: no capture can be in doubt */
+    struct new_transfer legs[BOOK_LEGS_MAX];
+    struct err err = {0};
+    assert_int_equal(book_doubt(&b.p, "capture", legs, &err), -1);
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_void_resolves_the_hold_that_was_booked),
         cmocka_unit_test(test_refund),
         cmocka_unit_test(test_refund_needs_its_intent_whole),
+        cmocka_unit_test(test_doubt),
         cmocka_unit_test(test_names_that_do_not_fit_are_refused),
         cmocka_unit_test(test_a_million_lives),
     };

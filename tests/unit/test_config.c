@@ -15,41 +15,19 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "workers/operator/manual.h"
 
 #define SAMPLE "config/acquit.conf"
-#define MINIMAL "broker: { url = \"amqp://u:p@127.0.0.1/acquit\"; };\nledger: { url = \"postgresql:///acquit\"; };\n"
+#define BROKER "broker: { url_file = \"broker.url\"; };\n"
+#define MINIMAL BROKER "ledger: { url_file = \"ledger.url\"; };\n"
 #define KEY "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 
+/* Beside those that the tables name. */
 static const char *const variables[] = {
-    "ACQUIT_CONFIG",     "ACQUIT_BROKER_URL",      "ACQUIT_BROKER_MANAGEMENT_URL",
-    "ACQUIT_LEDGER_URL", "ACQUIT_LEDGER_READ_URL", "ACQUIT_SIMULATED_URL",
-    "ACQUIT_TOKENS_KEY", "ACQUIT_LOG_LEVEL",       "PORT",
-    "STRIPE_SECRET_KEY", "CREDENTIALS_DIRECTORY",
+    "ACQUIT_CONFIG", "CREDENTIALS_DIRECTORY", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD",
 };
 
 static char folder[64];
-
-/* Each test has an empty folder and an empty environment. */
-static int set_up(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
-        unsetenv(variables[i]);
-    snprintf(folder, sizeof folder, "/tmp/acquit-test-config-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 static const char *path_of(const char *name)
 {
@@ -65,6 +43,50 @@ static void put(const char *name, const char *content, mode_t mode)
     fputs(content, file);
     fclose(file);
     assert_int_equal(chmod(path_of(name), mode), 0);
+}
+
+static void forget(const struct setting *setting)
+{
+    for (size_t i = 0; setting->environment[i]; i++)
+        unsetenv(setting->environment[i]);
+}
+
+static void forget_variables(void)
+{
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+        unsetenv(variables[i]);
+    for (size_t i = 0; i < config_setting_count(); i++)
+        forget(config_setting(i));
+    for (size_t i = 0; i < config_list_count(); i++)
+        for (size_t m = 0; config_member(i, m); m++)
+            forget(config_member(i, m));
+    for (size_t i = 0; config_never(i); i++)
+        unsetenv(config_never(i)->name);
+}
+
+/* Each test has an empty environment, and a folder with what must be given. */
+static int set_up(void **state)
+{
+    (void)state;
+    forget_variables();
+    snprintf(folder, sizeof folder, "/tmp/acquit-test-config-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    put("broker.url", "amqp://u:p@127.0.0.1/acquit\n", 0600);
+    put("ledger.url", "postgresql:///acquit\n", 0600);
+    return 0;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static struct config *load(const char *content, struct err *err)
@@ -156,9 +178,11 @@ static void test_wrong_key_names_the_nearest(void **state)
 {
     (void)state;
     refused(with("\nworker: { bach = 3; };"), "acquit.conf:4: unknown setting worker.bach; did you mean worker.batch?");
-    refused(with("wroker: { batch = 3; };"), "acquit.conf:3: unknown setting wroker");
+    refused(with("wrker: { batch = 3; };"), "acquit.conf:3: unknown setting wrker; did you mean worker?");
     refused(with("retry: { base_mss = 3; };"), "did you mean retry.base_ms?");
-    refused(with("worker = 3;"), "unknown setting worker");
+    refused(with("worker = 3;"), "acquit.conf:3: worker must be a group: worker: { ... };");
+    refused(with("validator = ( );"), "acquit.conf:3: unknown setting validator; did you mean validators?");
+    refused(with("retry_type = ( );"), "unknown setting retry_type; did you mean retry_types?");
     refused(with("worker: { batch_file = \"x\"; };"), "unknown setting worker.batch_file; did you mean worker.batch?");
     refused(with("tokens: { key_fil = \"x\"; };"), "did you mean tokens.key_file?");
     refused(with("worker: { inner: { batch = 3; }; };"), "unknown setting worker.inner");
@@ -168,7 +192,7 @@ static void test_wrong_key_names_the_nearest(void **state)
             "did you mean webhook_secret_file?");
     refused(with("publishers = ( { name = \"shop\"; gateway = []; } );"), "did you mean gateways?");
     refused(with("publishers = ( { name = \"shop\"; merchant_file = \"x\"; } );"), "unknown setting merchant_file");
-    refused(with("publisher = ( { name = \"shop\"; } );"), "unknown setting publisher");
+    refused(with("publisher = ( { name = \"shop\"; } );"), "unknown setting publisher; did you mean publishers?");
     refused(with("worker: { "
                  "a_key_that_is_much_longer_than_any_setting_we_have_could_ever_be_so_that_no_buffer_of_ours_holds_it "
                  "= 3; };"),
@@ -182,17 +206,14 @@ static void test_wrong_type(void **state)
     refused(with("worker: { batch = 3.5; };"), "worker.batch must be a whole number");
     refused(with("worker: { batch = true; };"), "worker.batch must be a whole number");
     refused(with("log: { level = 3; };"), "log.level must be a text in quotes");
-    refused("broker: { url = \"amqp://x\"; require_user = 1; }; ledger: { url = \"postgresql:///\"; };",
-            "broker.require_user must be true or false");
+    refused(with("broker: { require_user = 1; };") + sizeof BROKER - 1, "broker.require_user must be true or false");
     refused(with("tokens: { key_file = 3; };"), "tokens.key_file must be a text in quotes");
     refused(with("publishers = { name = \"shop\"; };"), "publishers must be a list");
     refused(with("publishers = ( \"shop\" );"), "an element of publishers must be { ... }");
     refused(with("publishers = ( { name = 3; } );"), "name must be a text in quotes");
     refused(with("publishers = ( { name = \"shop\"; amount_max = \"1\"; } );"), "amount_max must be a whole number");
-    refused(with("publishers = ( { name = \"shop\"; gateways = \"x\"; } );"),
-            "gateways must be a list of providers' names");
-    refused(with("publishers = ( { name = \"shop\"; gateways = [1]; } );"),
-            "gateways must be a list of providers' names");
+    refused(with("publishers = ( { name = \"shop\"; gateways = \"x\"; } );"), "gateways must be a list of names");
+    refused(with("publishers = ( { name = \"shop\"; gateways = [1]; } );"), "gateways must be a list of names");
 }
 
 static void test_out_of_range(void **state)
@@ -207,7 +228,7 @@ static void test_out_of_range(void **state)
     refused(with("worker: { batch = 18446744073709551680L; };"), "worker.batch"); /* 2^64 + 64 */
     refused(with("retry: { base_ms = 500; cap_ms = 400; };"), "retry.base_ms is 500, more than retry.cap_ms (400)");
     refused(with("log: { level = \"loud\"; };"), "log.level is \"loud\", it must be one of debug, info, warn, error");
-    refused(with("ingress: { listen = \"\"; };"), "ingress.listen is empty");
+    refused(with("ingress: { listen = \"\"; };"), "ingress.listen is \"\", it must be an IP address");
     refused(with("ingress: { listen = \"a\\nb\"; };"), "control character");
     refused(with("publishers = ( { name = \"shop\"; commission_ppm = 1000001; } );"), "commission_ppm is 1000001");
     refused(with("publishers = ( { name = \"\"; } );"), "name has 0 bytes");
@@ -260,7 +281,7 @@ static void test_what_must_be_given(void **state)
 {
     (void)state;
     refused("", "broker.url is missing: name its file as broker.url_file, or set ACQUIT_BROKER_URL");
-    refused("broker: { url = \"amqp://x\"; };", "ledger.url is missing");
+    refused(BROKER, "ledger.url is missing: name its file as ledger.url_file, or set ACQUIT_LEDGER_URL");
     refused(with("publishers = ( { merchant = \"x\"; } );"), "acquit.conf:3: name is missing");
     refused(with("providers = ( { name = \"x\"; } );"), "kind is missing");
     refused(with("validators = ( { name = \"x\"; url = \"http://x\"; } );"), "public_key is missing");
@@ -268,28 +289,55 @@ static void test_what_must_be_given(void **state)
 
 /* Secrets */
 
-static void test_secret_in_a_public_file(void **state)
+/* Whatever the file's mode, and without telling it. */
+static void refuses_secret(const char *content, const char *says)
+{
+    static const mode_t modes[] = {0600, 0644};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        struct err err = {0};
+        put("acquit.conf", content, modes[i]);
+        assert_null(config_load(path_of("acquit.conf"), &err));
+        assert_int_equal(err_exit_code(&err), 78);
+        if (!strstr(err.text, says) || strstr(err.text, "hush"))
+            fail_msg("%s\nsays \"%s\", not \"%s\"", content, err.text, says);
+    }
+}
+
+static void test_secret_in_the_configuration(void **state)
 {
     (void)state;
-    struct err err = {0};
-    static const mode_t modes[] = {0644, 0640, 0604, 0620, 0601};
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        put("open.conf", MINIMAL, modes[i]);
-        assert_null(config_load(path_of("open.conf"), &err));
-        assert_int_equal(err.code, ERR_CONFIG);
-        assert_non_null(strstr(err.text, "open.conf:1: the secret broker.url stands in a file that others may read"));
-        assert_null(strstr(err.text, "u:p@")); /* and the error does not tell it */
-        err_clear(&err);
+    for (size_t i = 0; i < config_setting_count(); i++) {
+        const struct setting *setting = config_setting(i);
+        char text[256], says[256];
+        const char *key = strchr(setting->name, '.') + 1;
+        if (!setting->secret)
+            continue;
+        snprintf(text, sizeof text, "\n%.*s: { %s = \"hush\"; };", (int)(key - 1 - setting->name), setting->name, key);
+        snprintf(says, sizeof says,
+                 "acquit.conf:2: the secret %s must not stand in the configuration: name a file that holds it in "
+                 "%s_file, or set %s",
+                 setting->name, setting->name, setting->environment[0]);
+        refuses_secret(text, says);
     }
-    setenv("ACQUIT_BROKER_URL", "amqp://x", 1);
-    setenv("ACQUIT_LEDGER_URL", "postgresql:///", 1);
-    put("open.conf",
-        "providers = ( { name = \"stripe\"; kind = \"stripe\"; url = \"https://x\"; secret = \"sk_1\"; } );", 0644);
-    assert_null(config_load(path_of("open.conf"), &err));
-    assert_non_null(strstr(err.text, "the secret secret"));
-    put("open.conf", "tokens: { key = \"\"; };", 0644); /* nothing secret about that */
-    struct config *config = config_load(path_of("open.conf"), NULL);
-    assert_non_null(config);
+#define PROVIDER "name = \"s\"; kind = \"stripe\"; url = \"https://x\"; "
+    refuses_secret(with("providers = ( { " PROVIDER "\n secret = \"hush\"; } );"),
+                   "acquit.conf:4: the secret secret must not stand in the configuration: name a file that holds it in "
+                   "secret_file, or set STRIPE_SECRET_KEY");
+    refuses_secret(with("publishers = ( { name = \"a\"; webhook_secret = \"hush\"; } );"),
+                   "acquit.conf:3: the secret webhook_secret");
+    refuses_secret(
+        with("validators = ( { name = \"a\"; url = \"http://v\"; public_key = \"" KEY "\"; key = \"hush\"; } );"),
+        "acquit.conf:3: the secret key");
+    setenv("STRIPE_SECRET_KEY", "sk", 1); /* what comes first does not make it good */
+    refuses_secret(with("providers = ( { " PROVIDER " secret = \"hush\"; } );"), "the secret secret");
+    /* a URL that is none may not hold one */
+    refuses_secret(with("\ntokens: { url = \"http://u:hush@x\"; };"), "acquit.conf:4: tokens.url must not hold a user");
+    refuses_secret(with("mail: { url = \"smtp://u:hush@x\"; from = \"a@b\"; };"), "mail.url must not hold a user");
+    refuses_secret(with("providers = ( { name = \"s\"; kind = \"stripe\"; url = \"https://u:hush@x\"; } );"),
+                   "acquit.conf:3: url must not hold a user");
+    refuses_secret(with("validators = ( { name = \"a\"; url = \"http://hush@v\"; public_key = \"" KEY "\"; } );"),
+                   "url must not hold a user");
+    struct config *config = load_good(with("tokens: { key = \"\"; url = \"http://x/a@b\"; };")); /* nothing secret */
     config_free(config);
 }
 
@@ -310,8 +358,9 @@ static void test_secret_from_a_file(void **state)
     refused(with("tokens: { key_file = \"none\"; };"), "acquit.conf:3: tokens.key_file: ");
     refused(with("tokens: { key_file = \"two-lines\"; };"), "control character");
     refused(with("tokens: { key_file = \"empty\"; };"), "is empty");
-    refused(with("tokens: { key = \"a\"; key_file = \"broker\"; };"), "tokens.key and tokens.key_file are both given");
-    refused(with("providers = ( { name = \"a\"; kind = \"k\"; url = \"http://x\"; secret = \"a\"; secret_file = "
+    refused(with("\ntokens: { key = \"\"; key_file = \"broker\"; };"),
+            "acquit.conf:4: tokens.key and tokens.key_file are both given");
+    refused(with("providers = ( { name = \"a\"; kind = \"stripe\"; url = \"http://x\"; secret = \"\"; secret_file = "
                  "\"broker\"; } );"),
             "secret and secret_file are both given");
 }
@@ -337,7 +386,7 @@ static void test_credentials_directory(void **state)
     setenv("CREDENTIALS_DIRECTORY", path_of("credentials"), 1);
     struct config *config = load_good(
         with("tokens: { key_file = \"key\"; };\n"
-             "providers = ( { name = \"a\"; kind = \"k\"; url = \"http://x\"; secret_file = \"other\"; } );"));
+             "providers = ( { name = \"a\"; kind = \"stripe\"; url = \"http://x\"; secret_file = \"other\"; } );"));
     assert_string_equal(config_text(config, "tokens.key"), "from-credentials");
     assert_string_equal(config_provider(config, 0)->secret, "other"); /* not there: beside the file */
     config_free(config);
@@ -369,11 +418,170 @@ static void test_environment_comes_first(void **state)
     assert_int_equal(config_int(config, "ingress.port"), 7);
     config_free(config);
     setenv("PORT", "70000", 1);
-    refused("", "PORT is 70000, it must be from 1 to 65535");
+    refused("", "environment: PORT is 70000, it must be from 1 to 65535");
     setenv("PORT", "80x", 1);
-    refused("", "PORT in the environment must be a whole number");
+    refused("", "environment: PORT must be a whole number");
     setenv("PORT", "99999999999999999999", 1);
-    refused("", "PORT in the environment must be a whole number");
+    refused("", "environment: PORT must be a whole number");
+}
+
+static void test_the_first_variable_wins(void **state)
+{
+    (void)state;
+    size_t several = 0;
+    for (size_t i = 0; i < config_setting_count(); i++) {
+        const struct setting *setting = config_setting(i);
+        if (setting->type != CONFIG_INT || !setting->environment[0] || !setting->environment[1])
+            continue;
+        several++;
+        for (size_t k = 0; setting->environment[k]; k++) {
+            char number[8];
+            snprintf(number, sizeof number, "%zu", 4000 + k);
+            setenv(setting->environment[k], number, 1);
+        }
+        for (size_t k = 0; setting->environment[k]; k++) { /* one after the other is taken away */
+            char origin[64];
+            struct config *config = load_good(MINIMAL);
+            snprintf(origin, sizeof origin, "$%s", setting->environment[k]);
+            assert_int_equal(config_int(config, setting->name), 4000 + k);
+            assert_string_equal(config_origin(config, i), origin);
+            size_t idle = 0;
+            while (setting->environment[k + 1 + idle])
+                idle++;
+            assert_int_equal(config_idle_count(config), idle);
+            snprintf(origin, sizeof origin, "%s comes first", setting->environment[k]);
+            for (size_t n = 0; n < idle; n++) {
+                assert_string_equal(config_idle(config, n)->name, setting->environment[k + 1 + n]);
+                assert_string_equal(config_idle(config, n)->why, origin);
+            }
+            config_free(config);
+            unsetenv(setting->environment[k]);
+        }
+    }
+    assert_int_equal(several, 2);
+}
+
+static void test_wrong_value_names_its_variable(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable, *value, *says;
+    } cases[] = {
+        {"PAYMENT_SERVICE_PORT", "0", "environment: PAYMENT_SERVICE_PORT is 0, it must be from 1 to 65535 port"},
+        {"METRICS_PORT", "x", "environment: METRICS_PORT must be a whole number"},
+        {"ENABLE_METRICS", "yes", "environment: ENABLE_METRICS must be true or false"},
+        {"LOG_LEVEL", "loud", "environment: LOG_LEVEL is \"loud\", it must be one of debug, info, warn, error"},
+        {"DATABASE_URL", "mysql://hush", "environment: DATABASE_URL must be a postgresql:// URL"},
+        {"ACQUIT_BROKER_URL", "http://hush", "environment: ACQUIT_BROKER_URL must be an amqp:// or amqps:// URL"},
+        {"ACQUIT_BROKER_MANAGEMENT_URL", "hush", "environment: ACQUIT_BROKER_MANAGEMENT_URL must be an http://"},
+        {"ACQUIT_MAIL_URL", "hush", "environment: ACQUIT_MAIL_URL must be an smtp:// or smtps:// URL"},
+        {"ACQUIT_TOKENS_KEY", "hush\n", "environment: ACQUIT_TOKENS_KEY holds a control character"},
+        {"STRIPE_SECRET_KEY", "hush\n", "environment: STRIPE_SECRET_KEY holds a control character"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        setenv(cases[i].variable, cases[i].value, 1);
+        refuses_secret(with("providers = ( { name = \"s\"; kind = \"stripe\"; url = \"https://x\"; } );"),
+                       cases[i].says);
+        unsetenv(cases[i].variable);
+    }
+    static char large[2000];
+    memset(large, 'k', sizeof large - 1);
+    setenv("STRIPE_SECRET_KEY", large, 1);
+    refused(with("providers = ( { name = \"s\"; kind = \"stripe\"; url = \"https://x\"; } );"),
+            "environment: STRIPE_SECRET_KEY has 1999 bytes, it must have from 0 to 1024");
+}
+
+static void test_database_in_parts(void **state)
+{
+    (void)state;
+    setenv("DB_HOST", "db.example", 1);
+    setenv("DB_NAME", "a'b\\c", 1);
+    refused(BROKER,
+            "ledger.url is missing, and to make it DB_HOST, DB_NAME and DB_USER must all be set: DB_USER is not");
+    setenv("DB_USER", "u", 1);
+    struct config *config = load_good(BROKER);
+    assert_string_equal(config_text(config, "ledger.url"), "host='db.example' dbname='a\\'b\\\\c' user='u'");
+    assert_string_equal(config_text(config, "ledger.read_url"), config_text(config, "ledger.url"));
+    assert_int_equal(config_idle_count(config), 0);
+    config_free(config);
+    setenv("DB_PORT", "5433", 1);
+    setenv("DB_PASSWORD", "p w", 1);
+    config = load_good(BROKER);
+    assert_string_equal(config_text(config, "ledger.url"),
+                        "host='db.example' port='5433' dbname='a\\'b\\\\c' user='u' password='p w'");
+    config_free(config);
+    config = load_good(MINIMAL); /* ledger.url has one */
+    assert_string_equal(config_text(config, "ledger.url"), "postgresql:///acquit");
+    assert_int_equal(config_idle_count(config), 5);
+    assert_string_equal(config_idle(config, 0)->name, "DB_HOST");
+    assert_string_equal(config_idle(config, 0)->why, "ledger.url is given (file of line 2)");
+    config_free(config);
+    setenv("DB_PORT", "65536", 1);
+    refused(BROKER, "environment: DB_PORT is 65536, it must be from 1 to 65535");
+    setenv("DB_PORT", "5432a", 1);
+    refused(BROKER, "environment: DB_PORT must be a whole number");
+    setenv("DB_PORT", "5432", 1);
+    setenv("DB_PASSWORD", "hush\n", 1);
+    refuses_secret(BROKER, "environment: DB_PASSWORD holds a control character");
+    setenv("DATABASE_URL", "postgresql://one", 1); /* before any of them */
+    config = load_good(BROKER);
+    assert_string_equal(config_text(config, "ledger.url"), "postgresql://one");
+    assert_string_equal(config_idle(config, 4)->why, "ledger.url is given ($DATABASE_URL)");
+    config_free(config);
+}
+
+/* What changes nothing is named with its reason, and nothing else is. */
+static void test_variables_without_effect(void **state)
+{
+    (void)state;
+    struct config *config = load_good(MINIMAL);
+    assert_int_equal(config_idle_count(config), 0);
+    config_free(config);
+    size_t count = 0;
+    for (; config_never(count); count++) {
+        setenv(config_never(count)->name, "x", 1);
+        config = load_good(MINIMAL);
+        assert_int_equal(config_idle_count(config), 1);
+        assert_string_equal(config_idle(config, 0)->name, config_never(count)->name);
+        assert_string_equal(config_idle(config, 0)->why, config_never(count)->why);
+        config_free(config);
+        setenv(config_never(count)->name, "", 1); /* empty is not set */
+    }
+    assert_true(count > 20);
+    setenv("STRIPE_SECRET_KEY", "sk", 1);
+    config = load_good(MINIMAL);
+    assert_string_equal(config_idle(config, 0)->name, "STRIPE_SECRET_KEY");
+    assert_string_equal(config_idle(config, 0)->why, "no provider of kind stripe is configured");
+    config_free(config);
+}
+
+static void test_metrics_are_switched_off(void **state)
+{
+    (void)state;
+    static const char lines[] = "worker: { metrics_port = 9100; }; ingress: { metrics_port = 9200; };\n"
+                                "keeper: { metrics_port = 9300; };\n";
+    setenv("METRICS_PORT", "9093", 1);
+    setenv("ENABLE_METRICS", "true", 1);
+    struct config *config = load_good(with(lines));
+    assert_int_equal(config_int(config, "ingress.metrics_port"), 9093);
+    assert_int_equal(config_int(config, "worker.metrics_port"), 9100);
+    assert_int_equal(config_idle_count(config), 0);
+    config_free(config);
+    setenv("ENABLE_METRICS", "false", 1);
+    config = load_good(with(lines));
+    assert_int_equal(config_int(config, "worker.metrics_port"), 0);
+    assert_int_equal(config_int(config, "ingress.metrics_port"), 0);
+    assert_int_equal(config_int(config, "keeper.metrics_port"), 0);
+    assert_int_equal(config_idle_count(config), 1);
+    assert_string_equal(config_idle(config, 0)->name, "METRICS_PORT");
+    assert_string_equal(config_idle(config, 0)->why, "metrics.enabled is false ($ENABLE_METRICS)");
+    config_free(config);
+    unsetenv("METRICS_PORT");
+    setenv("ENABLE_METRICS", "true", 1);
+    config = load_good(MINIMAL);
+    assert_int_equal(config_idle_count(config), 1);
+    assert_string_equal(config_idle(config, 0)->name, "ENABLE_METRICS");
+    config_free(config);
 }
 
 /* Lists */
@@ -382,6 +590,7 @@ static void test_lists(void **state)
 {
     (void)state;
     put("secret", "whsec_1\n", 0600);
+    put("key", "k\n", 0600);
     put("public", KEY "\n", 0644);
     struct config *config = load_good(
         with("payment: { expires_in_ms = 60000; };\n"
@@ -395,7 +604,7 @@ static void test_lists(void **state)
              "providers = ( { name = \"a\"; kind = \"simulated\"; },\n"
              "  { name = \"b\"; kind = \"stripe\"; url = \"http://127.0.0.1:1/base\"; timeout_ms = 50; "
              "visibility_horizon_ms = 0; send_window_ms = 100; } );\n"
-             "validators = ( { name = \"v1\"; url = \"http://v1\"; public_key = \"" KEY "\"; key = \"k\"; },\n"
+             "validators = ( { name = \"v1\"; url = \"http://v1\"; public_key = \"" KEY "\"; key_file = \"key\"; },\n"
              "  { name = \"v2\"; url = \"https://v2\"; public_key_file = \"public\"; } );\n"
              "pop: { quorum = 2; };\n"));
     const struct publisher_config *shop = config_publisher_find(config, "shop"), *bare = config_publisher(config, 1);
@@ -432,6 +641,124 @@ static void test_lists(void **state)
     config_free(config);
 }
 
+static const char *known_type(size_t i)
+{
+    static const char *const types[] = {"pop.validate", "pop.revoke", "token.activate", NULL};
+    return types[i];
+}
+
+static void test_retry_types(void **state)
+{
+    (void)state;
+    struct config *config =
+        load_good(with("retry: { attempts = 4; base_ms = 300; };\n"
+                       "retry_types = ( { type = \"pop.validate\"; attempts = 8; base_ms = 500; cap_ms = 30000; },\n"
+                       "  { type = \"token.activate\"; cap_ms = 400; },\n  { type = \"pop.revok\"; } );\n"));
+    struct retry_config retry = config_retry(config, "pop.validate");
+    assert_true(retry.attempts == 8 && retry.base_ms == 500 && retry.cap_ms == 30000);
+    retry = config_retry(config, "token.activate"); /* what is not given is that of retry */
+    assert_true(retry.attempts == 4 && retry.base_ms == 300 && retry.cap_ms == 400);
+    retry = config_retry(config, "authorize.start");
+    assert_true(retry.attempts == 4 && retry.base_ms == 300 && retry.cap_ms == 60000);
+    assert_int_equal(config_retry_count(config), 3);
+    struct err err = {0};
+    assert_int_equal(config_check_types(config, known_type, &err), -1);
+    assert_int_equal(err_exit_code(&err), 78);
+    assert_non_null(
+        strstr(err.text, "acquit.conf:6: there is no command type \"pop.revok\"; did you mean pop.revoke?"));
+    config_free(config);
+    config = load_good(with("retry_types = ( { type = \"pop.revoke\"; } );"));
+    assert_int_equal(config_retry(config, "pop.revoke").attempts, 3);
+    assert_int_equal(config_check_types(config, known_type, NULL), 0);
+    config_free(config);
+#define RETRY(members) with("\nretry_types = ( { type = \"pop.validate\"; " members " } );")
+    refused(RETRY("atempts = 3;"), "acquit.conf:4: unknown setting atempts; did you mean attempts?");
+    refused(RETRY("attempts = 0;"), "acquit.conf:4: attempts is 0, it must be from 1 to 20 attempts");
+    refused(RETRY("attempts = 21;"), "attempts is 21, it must be from 1 to 20");
+    refused(RETRY("attempts = \"3\";"), "attempts must be a whole number");
+    refused(RETRY("base_ms = 0;"), "base_ms is 0, it must be from 1 to 60000 ms");
+    refused(RETRY("cap_ms = 3600001;"), "cap_ms is 3600001, it must be from 1 to 3600000 ms");
+    refused(RETRY("\ncap_ms = 100;"), "acquit.conf:5: base_ms of pop.validate is 200, more than its cap_ms (100)");
+    refused(RETRY("base_ms = 900; cap_ms = 100;"), "acquit.conf:4: base_ms of pop.validate is 900");
+    refused(with("retry_types = ( { attempts = 3; } );"), "acquit.conf:3: type is missing");
+    refused(with("retry_types = ( { type = \"a\"; },\n { type = \"a\"; } );"),
+            "acquit.conf:4: retry_types has two elements named a");
+    refused(with("retry_types = { type = \"a\"; };"), "retry_types must be a list");
+}
+
+/* The line is the member's, not that of its element. */
+static void test_wrong_members_name_their_line(void **state)
+{
+    (void)state;
+#define PUBLISHER(member) with("publishers = (\n{ name = \"a\";\n" member " } );"), "acquit.conf:5: "
+    refused(PUBLISHER("flow = \"triple\";"));
+    refused(PUBLISHER("payment_method = \"cash\";"));
+    refused(PUBLISHER("api_key_sha256 = \"12\";"));
+    refused(PUBLISHER("webhook_url = \"x\";"));
+    refused(PUBLISHER("webhook_url = \"https://x\";"));
+    refused(PUBLISHER("amount_max = 0;"));
+    refused(PUBLISHER("email = 1;"));
+    refused(PUBLISHER("gateways = [ \"nobody\" ];"));
+    refused(with("providers = (\n{ name = \"a\";\nkind = \"strip\"; } );"),
+            "acquit.conf:5: kind is \"strip\", it must be one of simulated, stripe");
+    refused(with("providers = ( { name = \"a\"; kind = \"stripe\";\nurl = \"x\"; } );"), "acquit.conf:4: ");
+    refused(with("validators = ( { name = \"a\"; public_key = \"" KEY "\";\nurl = \"x\"; } );"), "acquit.conf:4: ");
+    refused(with("validators = ( { name = \"a\"; url = \"http://x\";\npublic_key = \"x\"; } );"), "acquit.conf:4: ");
+    refused(with("providers = ( { name = \"simulated\"; kind = \"simulated\"; } );\n"
+                 "publishers = ( { name = \"a\"; gateways = [ \"simulate\" ]; } );"),
+            "acquit.conf:4: gateways names \"simulate\", which is no configured provider; did you mean simulated?");
+    refused(with("\nmail: { tls = \"on\"; };"), "acquit.conf:4: mail.tls is \"on\", it must be one of required");
+    refused(with("\nmail: { url = \"smtp://x\"; };"), "acquit.conf:4: mail.url needs mail.from");
+    refused(with("\ningress: { listen = \"\"; };"), "acquit.conf:4: ingress.listen is \"\", it must be an IP");
+    refused(with("\nquestion: { cap_ms = 400; };"),
+            "acquit.conf:4: question.base_ms is 500, more than question.cap_ms");
+    refused(with("\ningress: { listen = \"localhost\"; };"), "acquit.conf:4: ingress.listen is \"localhost\"");
+    static const char *const ports[] = {
+        "http://x:0", "http://x:65536", "http://x:", "http://x:8a/y", "http://[::1]:0", "http://x:123456"};
+    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "\ntokens: { url = \"%s\"; };", ports[i]);
+        refused(with(text), "acquit.conf:4: tokens.url: the port must be 1 to 65535");
+    }
+    config_free(load_good(with("tokens: { url = \"http://[::1]\"; };")));
+    config_free(load_good(with("tokens: { url = \"http://x:65535/a:b\"; };")));
+    refused(with("\npop: { callback_url = \"x\"; };"), "acquit.conf:4: pop.callback_url must be an http://");
+    refused(with("\ntokens: { url = \"x\"; };"), "acquit.conf:4: tokens.url must be an http:// or https:// URL");
+}
+
+static void test_lists_are_compared(void **state)
+{
+    (void)state;
+#define SAME(gateways, ppm, type)                                                                                      \
+    "providers = ( { name = \"a\"; kind = \"simulated\"; }, { name = \"b\"; kind = \"simulated\"; } );\n"              \
+    "publishers = ( { name = \"p\"; gateways = " gateways "; commission_ppm = " ppm "; } );\n"                         \
+    "retry_types = ( { type = \"" type "\"; } );\n"
+    static const struct {
+        const char *lines;
+        bool publishers, retries;
+    } cases[] = {
+        {SAME("[ \"a\" ]", "5", "x.y"), true, true},
+        {SAME("[ \"b\" ]", "5", "x.y"), false, true},
+        {SAME("[ \"a\", \"b\" ]", "5", "x.y"), false, true},
+        {SAME("[ \"a\" ]", "6", "x.z"), false, false},
+        {"providers = ( { name = \"a\"; kind = \"simulated\"; }, { name = \"b\"; kind = \"simulated\"; } );", false,
+         false},
+    };
+    struct config *one = load_good(with(cases[0].lines));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct config *other = load_good(with(cases[i].lines));
+        for (size_t k = 0; k < config_list_count(); k++) {
+            const char *name = config_list(k)->name;
+            bool same = strcmp(name, "publishers") == 0    ? cases[i].publishers
+                        : strcmp(name, "retry_types") == 0 ? cases[i].retries
+                                                           : true;
+            assert_int_equal(config_list_same(one, other, k), same);
+        }
+        config_free(other);
+    }
+    config_free(one);
+}
+
 static void test_what_must_fit_together(void **state)
 {
     (void)state;
@@ -458,7 +785,7 @@ static void test_what_must_fit_together(void **state)
     refused(with("publishers = ( { name = \"a\"; api_key_sha256 = \"12\"; } );"), "64 hex digits");
     refused(with("publishers = ( { name = \"a\"; webhook_url = \"https://x/\"; } );"),
             "webhook_url needs webhook_secret_file");
-    refused(with("publishers = ( { name = \"a\"; webhook_url = \"x\"; webhook_secret = \"s\"; } );"),
+    refused(with("publishers = ( { name = \"a\"; webhook_url = \"x\"; webhook_secret_file = \"broker.url\"; } );"),
             "http:// or https://");
     refused(with("publishers = ( { name = \"a\"; api_key_sha256 = "
                  "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"; },"
@@ -475,10 +802,10 @@ static void test_what_must_fit_together(void **state)
     refused(with("tokens: { url = \"http://x/\"; };"), "tokens.url must not end with a slash");
     refused(with("validators = ( { name = \"a\"; url = \"http://v\"; public_key = \"AAAA\"; } );"),
             "base64 of the 32 bytes");
-    refused("broker: { url = \"http://x\"; }; ledger: { url = \"postgresql:///\"; };",
-            "broker.url must be an amqp:// or amqps:// URL");
-    refused("broker: { url = \"amqp://x\"; }; ledger: { url = \"mysql://x\"; };",
-            "ledger.url must be a postgresql:// URL");
+    put("wrong.url", "http://x", 0600);
+    refused("\nbroker: { url_file = \"wrong.url\"; }; ledger: { url_file = \"ledger.url\"; };",
+            "acquit.conf:2: broker.url must be an amqp:// or amqps:// URL");
+    refused(BROKER "ledger: { url_file = \"wrong.url\"; };", "acquit.conf:2: ledger.url must be a postgresql:// URL");
 }
 
 static void test_lists_are_bounded(void **state)
@@ -497,6 +824,16 @@ static bool stands_in(const char *begin, const char *end, const char *text)
 {
     const char *found = strstr(begin, text);
     return found && found < end;
+}
+
+/* "environment: A, B", all of them in their order, or none. */
+static bool names_variables(const char *begin, const char *end, const struct setting *setting)
+{
+    char text[256] = "";
+    size_t n = 0;
+    for (size_t i = 0; setting->environment[i]; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? ", " : "environment: ", setting->environment[i]);
+    return n ? stands_in(begin, end, text) : !stands_in(begin, end, "environment: ");
 }
 
 /* The sample and the table tell the same: every setting stands in the file, active or as an example, and has the
@@ -520,8 +857,8 @@ static bool sample_names(const char *sample, const struct setting *setting)
     if (!found || found > end || !sentence || sentence > found)
         return false;
     return (setting->type != CONFIG_INT || stands_in(sentence, found, range)) &&
-           stands_in(sentence, found, setting->unit) &&
-           (!setting->environment || stands_in(sentence, found, setting->environment));
+           stands_in(sentence, found, setting->unit) && names_variables(sentence, found, setting) &&
+           stands_in(sentence, found, "(secret") == setting->secret;
 }
 
 /* Makes one line of a comment of several, in place: "# a\n    # b" becomes "# a b". */
@@ -534,47 +871,148 @@ static void join_comments(char *text)
     }
 }
 
-static void test_sample_has_every_setting(void **state)
+static char *read_sample(void)
 {
-    (void)state;
     FILE *file = fopen(SAMPLE, "r");
     assert_non_null(file);
     static char sample[65536];
     sample[fread(sample, 1, sizeof sample - 1, file)] = '\0';
     fclose(file);
+    return sample;
+}
+
+static void test_sample_has_every_setting(void **state)
+{
+    (void)state;
+    char *sample = read_sample();
     join_comments(sample);
     for (size_t i = 0; i < config_setting_count(); i++)
         if (!sample_names(sample, config_setting(i)))
             fail_msg(SAMPLE
                      ": %s is missing there, or its sentence, unit, range, default or variable differ from the table",
                      config_setting(i)->name);
-    static const char *const members[] = {
-        "name",
-        "kind",
-        "url",
-        "secret",
-        "timeout_ms",
-        "visibility_horizon_ms",
-        "send_window_ms",
-        "api_key_sha256",
-        "merchant",
-        "flow",
-        "payment_method",
-        "gateways",
-        "commission_ppm",
-        "expires_in_ms",
-        "webhook_url",
-        "webhook_secret",
-        "amount_max",
-        "public_key",
-        "key",
-    };
-    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
-        char line[64];
-        snprintf(line, sizeof line, "\n#   %s ", members[i]);
-        if (!strstr(sample, line))
-            fail_msg(SAMPLE " does not explain %s", members[i]);
+}
+
+/* The comment before a list explains each member: sentence, unit, range, default, variables. */
+static bool sample_explains(const char *begin, const char *end, const struct setting *member)
+{
+    char text[128];
+    snprintf(text, sizeof text, "\n#   %s ", member->name);
+    const char *at = strstr(begin, text);
+    if (!at || at > end)
+        return false;
+    const char *next = strstr(at + 1, "\n");
+    if (member->type == CONFIG_INT) {
+        snprintf(text, sizeof text, "(%s; %lld to %lld; ", member->unit, (long long)member->least,
+                 (long long)member->most);
+        if (!stands_in(at, next, text))
+            return false;
     }
+    snprintf(text, sizeof text, "default %s", member->fallback ? member->fallback : "");
+    return stands_in(at, next, member->sentence) && stands_in(at, next, text) == (member->fallback != NULL) &&
+           stands_in(at, next, "(secret") == member->secret && names_variables(at, next, member);
+}
+
+/* Makes one line of a list's comment of several: "# a (b\n#          c)" becomes "# a (b c)". */
+static void join_members(char *text)
+{
+    static const char between[] = "\n#     ";
+    for (char *at = text; (at = strstr(at, between));) {
+        size_t blanks = strspn(at + 2, " ");
+        *at++ = ' ';
+        memmove(at, at + 1 + blanks, strlen(at + 1 + blanks) + 1);
+    }
+}
+
+static void test_sample_explains_every_list(void **state)
+{
+    (void)state;
+    char *sample = read_sample();
+    join_members(sample);
+    for (size_t i = 0; i < config_list_count(); i++) {
+        char text[64], most[64];
+        snprintf(text, sizeof text, "\n%s = (", config_list(i)->name);
+        snprintf(most, sizeof most, "(%zu at most)", config_list(i)->max);
+        const char *end = strstr(sample, text), *begin = end;
+        while (begin && begin > sample && strncmp(begin, "\n# --- ", 7) != 0)
+            begin--;
+        if (!end || (strcmp(config_list(i)->name, "validators") != 0 && !stands_in(begin, end, most)))
+            fail_msg(SAMPLE ": %s, or how many there may be, is missing", config_list(i)->name);
+        for (size_t m = 0; config_member(i, m); m++)
+            if (!sample_explains(begin, end, config_member(i, m)))
+                fail_msg(SAMPLE ": %s of %s is missing, or its sentence, unit, range, default or variable differ",
+                         config_member(i, m)->name, config_list(i)->name);
+    }
+}
+
+/* -- the manual */
+
+/* Blanks and line ends are one blank. */
+static char *joined(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; from++)
+        if (*from != '\n' && (*from != ' ' || to == text || to[-1] != ' '))
+            *to++ = *from;
+        else if (to > text && to[-1] != ' ')
+            *to++ = ' ';
+    *to = '\0';
+    return text;
+}
+
+/* Its entry stands in the manual, behind `at`; where it ends. */
+static const char *manual_tells(const char *at, const struct setting *setting)
+{
+    char entry[1024], range[96] = "";
+    static const char *const types[] = {"text", "whole number", "true or false", "list of names"};
+    snprintf(entry, sizeof entry, " %s %s %s", setting->name, setting->sentence, types[setting->type]);
+    const char *begin = strstr(at, entry);
+    if (!begin)
+        fail_msg("the manual has no entry \"%s\" where it belongs", entry);
+    begin += strlen(entry);
+    if (setting->type == CONFIG_INT)
+        snprintf(range, sizeof range, "%s%s; %lld to %lld", *setting->unit ? " of " : "", setting->unit,
+                 (long long)setting->least, (long long)setting->most);
+    size_t n =
+        (size_t)snprintf(entry, sizeof entry, "%s; %s%s", range, setting->fallback ? "default " : "must be given",
+                         setting->fallback ? setting->fallback : "");
+    for (size_t i = 0; setting->environment[i]; i++)
+        n += (size_t)snprintf(entry + n, sizeof entry - n, "%s%s",
+                              i ? ", " : "; environment: ", setting->environment[i]);
+    const char *dot = strchr(setting->name, '.');
+    if (setting->secret)
+        n += (size_t)snprintf(entry + n, sizeof entry - n, "; secret: only from %s_file%s",
+                              dot ? dot + 1 : setting->name, setting->environment[0] ? " or the environment" : "");
+    snprintf(entry + n, sizeof entry - n, "%s ", setting->reloadable ? "; reloadable" : "");
+    if (strncmp(begin, entry, strlen(entry)) != 0)
+        fail_msg("the manual says of %s \"%.100s\", not \"%s\"", setting->name, begin, entry);
+    return begin;
+}
+
+static void test_manual_tells_the_table(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    manual_print(out);
+    fclose(out);
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        assert_in_range(strcspn(line, "\n"), 0, 120);
+    const char *at = joined(text);
+    for (size_t i = 0; i < config_setting_count(); i++)
+        at = manual_tells(at, config_setting(i));
+    for (size_t i = 0; i < config_list_count(); i++) {
+        assert_non_null(at = strstr(at, config_list(i)->name));
+        assert_non_null(strstr(at, config_list(i)->sentence));
+        for (size_t m = 0; config_member(i, m); m++)
+            at = manual_tells(at, config_member(i, m));
+    }
+    for (size_t i = 0; config_never(i); i++) {
+        assert_non_null(at = strstr(at, config_never(i)->name));
+        assert_non_null(strstr(at, config_never(i)->why));
+    }
+    free(text);
 }
 
 static void test_sample_loads(void **state)
@@ -623,15 +1061,25 @@ int main(void)
         TEST(test_syntax),
         TEST(test_file_is_bounded),
         TEST(test_what_must_be_given),
-        TEST(test_secret_in_a_public_file),
+        TEST(test_secret_in_the_configuration),
         TEST(test_secret_from_a_file),
         TEST(test_absolute_path),
         TEST(test_credentials_directory),
         TEST(test_environment_comes_first),
+        TEST(test_the_first_variable_wins),
+        TEST(test_wrong_value_names_its_variable),
+        TEST(test_database_in_parts),
+        TEST(test_variables_without_effect),
+        TEST(test_metrics_are_switched_off),
         TEST(test_lists),
+        TEST(test_retry_types),
+        TEST(test_wrong_members_name_their_line),
+        TEST(test_lists_are_compared),
         TEST(test_what_must_fit_together),
         TEST(test_lists_are_bounded),
         TEST(test_sample_has_every_setting),
+        TEST(test_sample_explains_every_list),
+        TEST(test_manual_tells_the_table),
         TEST(test_sample_loads),
         TEST(test_table),
     };

@@ -229,19 +229,120 @@ static void test_what_cannot_be_replayed(void **state)
     assert_int_equal(replay_allowed(binary, &err), -1);
 }
 
-/* Two operators who count the same say the same. */
-static void test_replay_command(void **state)
+/* Two operators who count the same say the same; two words of one number want one slot, so only one of them stands. */
+static void test_word_command(void **state)
 {
     (void)state;
     struct uuid letter = cause_of("a"), payment = cause_of("b");
     char slot[SLOT_SIZE], other[SLOT_SIZE];
-    struct uuid one = replay_command(letter, payment, 1, slot), same = replay_command(letter, payment, 1, other);
+    struct uuid one = word_command("deadletter.replay", letter, payment, 1, slot),
+                same = word_command("deadletter.replay", letter, payment, 1, other);
     assert_true(uuid_equal(one, same));
     assert_string_equal(slot, other);
     assert_int_equal(slot_parse(slot).kind, SLOT_REPLAY);
-    assert_false(uuid_equal(one, replay_command(letter, payment, 2, other)));
-    assert_true(uuid_equal(replay_command(letter, (struct uuid){0}, 1, other),
+    struct uuid discard = word_command("deadletter.discard", letter, payment, 1, other);
+    assert_string_equal(slot, other);
+    assert_false(uuid_equal(one, discard));
+    assert_true(uuid_equal(discard, uuid_follow_up(payment, "deadletter.discard", slot)));
+    assert_false(uuid_equal(one, word_command("deadletter.replay", letter, payment, 2, other)));
+    assert_true(uuid_equal(word_command("deadletter.replay", letter, (struct uuid){0}, 1, other),
                            uuid_follow_up(letter, "deadletter.replay", slot)));
+}
+
+/* -- discards */
+
+/* A dead letter with these words on it, each "<n><outcome's first letter>", e.g. "1r 2d". */
+static json_t *letter_with(const char *words)
+{
+    char slot[SLOT_SIZE];
+    json_t *facts = json_pack("[{s:s, s:s}]", "slot", "dead:" COMMAND_A ":1", "outcome", "token.release");
+    for (const char *at = words; *at; at += strcspn(at, " "), at += *at == ' ') {
+        int n = atoi(at);
+        snprintf(slot, sizeof slot, "replay:" COMMAND_B ":%d", n);
+        json_array_append_new(facts, json_pack("{s:s, s:s, s:s, s:s, s:{s:s}}", "slot", slot, "outcome",
+                                               at[strspn(at, "0123456789")] == 'r' ? "replayed" : "discarded", "actor",
+                                               "night-shift", "at", "2026-01-02T03:04:05.678Z", "body", "reason",
+                                               "the shop is closed"));
+    }
+    return json_pack("{s:s, s:o}", "type", "token.release", "facts", facts);
+}
+
+static void test_the_last_word_says_whether_it_may_be_discarded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words;
+        int last;
+        bool allowed;
+    } rows[] = {
+        {"", 0, true},       {"1r", 1, true},     {"1d", 1, false},      {"1d 2r", 2, true},
+        {"1r 2d", 2, false}, {"2d 1r", 2, false}, {"9r 10d", 10, false}, {"10r 9d", 10, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct err err = {0};
+        json_auto_t *letter = letter_with(rows[i].words);
+        const json_t *last = letter_last_word(letter);
+        if (slot_parse(json_text(last, "slot", "")).n != rows[i].last ||
+            (discard_allowed(letter, &err) == 0) != rows[i].allowed)
+            fail_msg("words '%s'", rows[i].words);
+        if (!rows[i].allowed)
+            assert_string_equal(err.text, "it is discarded already, by night-shift at 2026-01-02T03:04:05.678Z: "
+                                          "the shop is closed");
+    }
+}
+
+/* A reason as long as may be leaves room for who and when, and is never cut within a character. */
+static void test_a_long_reason_is_cut(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    char reason[501];
+    for (size_t i = 0; i < 500; i += 2)
+        memcpy(reason + i, "\xc3\xa4", 3);
+    json_auto_t *letter = letter_with("1d");
+    json_object_set_new(json_object_get(json_array_get(json_object_get(letter, "facts"), 1), "body"), "reason",
+                        json_string(reason));
+    assert_int_equal(discard_allowed(letter, &err), -1);
+    json_auto_t *text = json_string(err.text);
+    assert_non_null(text);
+    assert_non_null(strstr(err.text, "night-shift at 2026-01-02T03:04:05.678Z: \xc3\xa4\xc3\xa4"));
+}
+
+#define ITS "its payment tx_11111111111181118111111111111111 "
+#define UNDONE "something is left for this command to do, and nobody else will do it"
+
+/* Whose payment stands still hears that nothing else moves it. */
+static void test_what_a_discard_leaves_undone(void **state)
+{
+    (void)state;
+    static const struct {
+        struct outlook outlook;
+        const char *text;
+    } rows[] = {
+        {{.effect = REPLAY_BEGINS, .known = true, .begun = true, .state = PUBLIC_PROCESSING},
+         ITS "is still processing: " UNDONE},
+        {{.effect = REPLAY_BEGINS, .known = true, .begun = true, .state = PUBLIC_AUTHORIZED},
+         ITS "is still authorized: " UNDONE},
+        {{.effect = REPLAY_BEGINS, .known = true, .begun = true, .ended = true, .state = PUBLIC_COMPLETED},
+         ITS "is completed: " UNDONE},
+        {{.effect = REPLAY_BEGINS, .known = true}, ITS "has not begun: " UNDONE},
+        {{.effect = REPLAY_NOTHING, .known = true, .begun = true, .state = PUBLIC_PROCESSING},
+         ITS "is still processing, but this command has nothing left to do there"},
+        {{.effect = REPLAY_NOTHING, .known = true, .begun = true, .ended = true, .state = PUBLIC_FAILED},
+         "nothing left to do"},
+        {{.effect = REPLAY_WAITS, .known = true}, "its payment is not there"},
+        {{.effect = REPLAY_VAIN, .known = true, .begun = true, .state = PUBLIC_PROCESSING},
+         "nothing a replay could mend: publish a corrected message"}, /* the payment is perhaps another's */
+        {{.effect = REPLAY_BEGINS, .replayable = true}, UNDONE},
+        {{.effect = REPLAY_BEGINS}, "it could not be sent again anyway"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[OUTLOOK_TEXT_SIZE];
+        struct outlook outlook = rows[i].outlook;
+        assert_int_equal(uuid_parse("11111111-1111-8111-8111-111111111111", &outlook.payment), 0);
+        discard_effect_text(&outlook, text);
+        assert_string_equal(text, rows[i].text);
+    }
 }
 
 int main(void)
@@ -254,7 +355,10 @@ int main(void)
         cmocka_unit_test(test_what_a_replay_cannot_mend),
         cmocka_unit_test(test_which_payment_a_letter_is_about),
         cmocka_unit_test(test_what_cannot_be_replayed),
-        cmocka_unit_test(test_replay_command),
+        cmocka_unit_test(test_word_command),
+        cmocka_unit_test(test_the_last_word_says_whether_it_may_be_discarded),
+        cmocka_unit_test(test_a_long_reason_is_cut),
+        cmocka_unit_test(test_what_a_discard_leaves_undone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,13 +5,17 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "ledger/saga.h"
+#include "queues/topology.h"
 #include "workers/policy.h"
+#include "workers/program.h"
 
 static char path[] = "/tmp/acquit-policy-XXXXXX";
 static struct config *config;
@@ -24,8 +28,9 @@ static int load(void **state)
     FILE *file = fdopen(fd, "w");
     if (!file)
         return -1;
-    fputs("broker: { url = \"amqp://a:b@127.0.0.1/x\"; };\nledger: { url = \"postgresql:///x\"; };\n"
-          "retry: { attempts = 3; base_ms = 100; cap_ms = 1000; unknown_payment_ms = 5000; };\n"
+    setenv("ACQUIT_BROKER_URL", "amqp://a:b@127.0.0.1/x", 1);
+    setenv("ACQUIT_LEDGER_URL", "postgresql:///x", 1);
+    fputs("retry: { attempts = 3; base_ms = 100; cap_ms = 1000; unknown_payment_ms = 5000; };\n"
           "question: { base_ms = 200; cap_ms = 2000; };\n",
           file);
     fclose(file);
@@ -64,6 +69,77 @@ static void test_attempts_are_counted(void **state)
     int64_t delay = -1;
     for (command.attempt = 0; command.attempt < 6; command.attempt++)
         assert_int_equal(policy_retry(config, &command, false, 0, &delay), command.attempt < 2);
+}
+
+static void write_settings(const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* After how many attempts a command of this type is dead, and the longest delay between two. */
+static int attempts_of(const struct config *settings, const char *type, int64_t *ret_longest_ms)
+{
+    struct command command = {.type = command_type_find(type)};
+    int64_t delay = 0;
+    assert_non_null(command.type);
+    *ret_longest_ms = 0;
+    while (policy_retry(settings, &command, false, 0, &delay))
+        command.attempt++;
+    int attempts = command.attempt + 1;
+    for (command.attempt = 0; command.attempt < 100; command.attempt++)
+        for (int i = 0; i < 20; i++) {
+            policy_retry(settings, &command, false, 0, &delay);
+            *ret_longest_ms = delay > *ret_longest_ms ? delay : *ret_longest_ms;
+        }
+    return attempts;
+}
+
+#define RETRY "retry: { attempts = 3; base_ms = 100; cap_ms = 1000; };\n"
+
+static void test_each_type_has_its_own_patience_and_sighup_changes_it(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    int64_t longest;
+    struct reload reload = {.path = path};
+    write_settings(RETRY "retry_types = ( { type = \"pop.validate\"; attempts = 8; cap_ms = 30000; },\n"
+                         "  { type = \"token.activate\"; base_ms = 5; cap_ms = 5; } );\n");
+    struct config *first = program_load(path, &err);
+    if (!first)
+        fail_msg("%s", err.text);
+    assert_int_equal(attempts_of(first, "pop.validate", &longest), 8);
+    assert_in_range(longest, 10000, 30000);
+    assert_int_equal(attempts_of(first, "token.activate", &longest), 3); /* as retry says */
+    assert_in_range(longest, 1, 5);
+    assert_int_equal(attempts_of(first, "notify.send", &longest), 3);
+    assert_in_range(longest, 500, 1000);
+
+    log_open("test_policy", LOG_ERROR_LEVEL);
+    write_settings("log: { level = \"error\"; };\n" RETRY
+                   "retry_types = ( { type = \"notify.send\"; attempts = 20; } );\n");
+    const struct config *now = program_reload(&reload, "test_policy", first);
+    assert_non_null(now);
+    assert_int_equal(attempts_of(now, "pop.validate", &longest), 3);
+    assert_int_equal(attempts_of(now, "notify.send", &longest), 20);
+
+    FILE *said = tmpfile(); /* a wrong one changes nothing, and says why */
+    int kept = dup(STDERR_FILENO);
+    dup2(fileno(said), STDERR_FILENO);
+    write_settings(RETRY "\nretry_types = ( { type = \"notify.sent\"; } );\n");
+    assert_null(program_reload(&reload, "test_policy", now));
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    char text[1024] = "";
+    rewind(said);
+    text[fread(text, 1, sizeof text - 1, said)] = '\0';
+    fclose(said);
+    assert_non_null(strstr(text, ":3: there is no command type"));
+    assert_non_null(strstr(text, "did you mean notify.send?"));
+    program_reload_free(&reload);
+    config_free(first);
 }
 
 static void test_an_unknown_payment_waits_by_the_clock(void **state)
@@ -107,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_back_off_has_full_jitter_below_its_bound),
         cmocka_unit_test(test_attempts_are_counted),
+        cmocka_unit_test(test_each_type_has_its_own_patience_and_sighup_changes_it),
         cmocka_unit_test(test_an_unknown_payment_waits_by_the_clock),
         cmocka_unit_test(test_questions_grow_rare_and_last_for_more_than_a_month),
         cmocka_unit_test(test_sending_and_absence),

@@ -228,7 +228,7 @@ static void test_every_count_of_five(void **state)
 {
     (void)state;
     static const enum pop_voice kinds[] = {POP_VOICE_YES, POP_VOICE_NO, POP_VOICE_SILENT};
-    int seen[4] = {0};
+    int seen[POP_UNKNOWN + 1] = {0};
     for (int n = 0; n < 243; n++) {
         enum pop_voice voices[5];
         int yes = 0, no = 0;
@@ -245,6 +245,50 @@ static void test_every_count_of_five(void **state)
     assert_int_equal(seen[POP_VALIDATED], 51);
     assert_int_equal(seen[POP_REJECTED], 51);
     assert_int_equal(seen[POP_UNKNOWN], 141);
+}
+
+/* Those who call back are waited for as long as they can make the quorum. */
+static void test_counts_with_callbacks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *voices; /* y n s(ilent) d(eferred) r(evoked) ?(not in yet) */
+        bool over;
+        enum pop_outcome outcome;
+    } cases[] = {
+        {"ddddd", true, POP_DEFERRED},  {"yydss", true, POP_DEFERRED}, {"ydsss", true, POP_UNKNOWN},
+        {"yyydd", true, POP_VALIDATED}, {"nnddd", true, POP_DEFERRED}, {"nnndd", true, POP_REJECTED},
+        {"nndds", true, POP_UNKNOWN},   {"dddd?", false, 0},           {"rrrdd", true, POP_REVOKED},
+    };
+    static const enum pop_voice meaning[] = {['y'] = POP_VOICE_YES,      ['n'] = POP_VOICE_NO,
+                                             ['s'] = POP_VOICE_SILENT,   ['d'] = POP_VOICE_DEFERRED,
+                                             ['r'] = POP_VOICE_REVOKED,  ['?'] = POP_VOICE_PENDING};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        enum pop_voice voices[5];
+        enum pop_outcome outcome = POP_UNKNOWN;
+        for (int k = 0; k < 5; k++)
+            voices[k] = meaning[(unsigned char)cases[i].voices[k]];
+        if (pop_tally_validate(voices, 5, 3, &outcome) != cases[i].over || (cases[i].over && outcome != cases[i].outcome))
+            fail_msg("%s: %d", cases[i].voices, (int)outcome);
+    }
+}
+
+static void test_counts_of_commit(void **state)
+{
+    (void)state;
+    enum pop_voice voices[3] = {POP_VOICE_COMMITTED, POP_VOICE_COMMITTED, POP_VOICE_PENDING};
+    enum pop_outcome outcome;
+    assert_false(pop_tally_commit(voices, 3, &outcome));
+    voices[2] = POP_VOICE_COMMITTED;
+    assert_true(pop_tally_commit(voices, 3, &outcome));
+    assert_int_equal(outcome, POP_COMMITTED);
+    voices[2] = POP_VOICE_SILENT;
+    assert_true(pop_tally_commit(voices, 3, &outcome));
+    assert_int_equal(outcome, POP_UNKNOWN);
+    voices[0] = POP_VOICE_REVOKED;
+    voices[2] = POP_VOICE_PENDING; /* one is enough to know that it does not stand */
+    assert_true(pop_tally_commit(voices, 3, &outcome));
+    assert_int_equal(outcome, POP_REVOKED);
 }
 
 /* Fills in the first voice that is not in yet, in every way; true when all ends are `wanted`. */
@@ -337,6 +381,11 @@ static void test_answers_to_a_validation(void **state)
         {200, "[]", POP_VOICE_SILENT},
         {200, "{}", POP_VOICE_SILENT},
         {200, "{\"verdict\":\"valid\"}", POP_VOICE_SILENT},
+        {202, "{\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"status\":\"pending\"}", POP_VOICE_DEFERRED},
+        {200, "{\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"status\":\"pending\"}", POP_VOICE_SILENT},
+        {202, "{\"paymentId\":\"11111111-2222-8333-8444-555555555555\",\"status\":\"pending\"}", POP_VOICE_SILENT},
+        {202, "{\"status\":\"pending\"}", POP_VOICE_SILENT},
+        {202, text, POP_VOICE_SILENT},
         {409, "{\"error\":\"revoked\"}", POP_VOICE_REVOKED},
         {409, "{\"error\":\"busy\"}", POP_VOICE_SILENT},
         {409, "", POP_VOICE_SILENT},
@@ -364,6 +413,63 @@ static void test_answers_to_a_validation(void **state)
         assert_int_equal(pop_decode_validate(&validator, &request, NOW_MS, SKEW_MS, 200, text, size, &kept, why),
                          POP_VOICE_SILENT);
     free(text);
+    json_decref(vote);
+}
+
+static void test_answers_to_a_commit(void **state)
+{
+    (void)state;
+    struct uuid id = request_of().payment_id;
+    char why[POP_ERROR_SIZE];
+    static const struct {
+        int status;
+        const char *body;
+        enum pop_voice voice;
+    } cases[] = {
+        {200, "{\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"status\":\"committed\"}", POP_VOICE_COMMITTED},
+        {200, "{\"paymentId\":\"11111111-2222-8333-8444-555555555555\",\"status\":\"committed\"}", POP_VOICE_SILENT},
+        {200, "{\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"status\":\"valid\"}", POP_VOICE_SILENT},
+        {500, "{\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"status\":\"committed\"}", POP_VOICE_SILENT},
+        {409, "{\"error\":\"revoked\"}", POP_VOICE_REVOKED},
+        {200, "{\"error\":\"revoked\"}", POP_VOICE_SILENT},
+        {404, "{}", POP_VOICE_SILENT},
+        {200, "", POP_VOICE_SILENT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        enum pop_voice voice = pop_decode_commit(id, cases[i].status, cases[i].body, strlen(cases[i].body), why);
+        if (voice != cases[i].voice)
+            fail_msg("case %zu: %s, %s", i, pop_voice_text(voice), why);
+        assert_int_equal(*why != '\0', voice == POP_VOICE_SILENT);
+    }
+}
+
+/* Whose it is follows from the vote alone; every part that is signed counts. */
+static void test_author_of_a_vote(void **state)
+{
+    (void)state;
+    const struct pop_validator validators[] = {validator_of(1, "validator-1"), validator_of(2, "validator-2")};
+    struct ballot b = good_ballot();
+    b.validator = "validator-2";
+    b.key = 2;
+    json_t *vote = vote_of(&b);
+    struct err err = {0};
+    assert_ptr_equal(pop_vote_author(validators, 2, vote, &err), &validators[1]);
+    assert_null(pop_vote_author(validators, 1, vote, &err));
+    assert_non_null(strstr(err.text, "no validator"));
+    static const char *const turned[] = {"paymentId", "currency", "verdict", "validator", "at", "signature"};
+    static const char *const into[] = {"11111111-2222-8333-8444-555555555555", "USD", "invalid", "validator-1",
+                                       "2026-11-20T10:00:01Z", "AAAA"};
+    for (size_t i = 0; i < sizeof turned / sizeof turned[0]; i++) {
+        json_t *other = json_deep_copy(vote);
+        json_object_set_new(other, turned[i], json_string(into[i]));
+        if (pop_vote_author(validators, 2, other, &err))
+            fail_msg("%s is not signed", turned[i]);
+        json_object_del(other, turned[i]);
+        assert_null(pop_vote_author(validators, 2, other, &err));
+        json_decref(other);
+    }
+    json_object_set_new(vote, "amount", json_integer(1));
+    assert_null(pop_vote_author(validators, 2, vote, &err));
     json_decref(vote);
 }
 
@@ -395,21 +501,21 @@ static void test_requests(void **state)
     (void)state;
     struct pop_request request = request_of();
     json_t *reference = json_pack("{s:s, s:s}", "type", "booking", "id", "42");
-    char *text = pop_encode_validate(&request, NOW_MS);
+    char *text = pop_encode_validate(&request, NULL, NOW_MS);
     assert_string_equal(text,
                         "{\"amount\":2500,\"currency\":\"EUR\",\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\","
                         "\"reference\":null,\"requestedAt\":\"2026-11-20T10:00:00.000Z\"}");
     free(text);
     request.reference = reference;
     request.since_ms = NOW_MS - 1000; /* then every repeat has the same bytes */
-    text = pop_encode_validate(&request, NOW_MS);
+    text = pop_encode_validate(&request, NULL, NOW_MS);
     assert_string_equal(text,
                         "{\"amount\":2500,\"currency\":\"EUR\",\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\","
                         "\"reference\":\"booking:42\",\"requestedAt\":\"2026-11-20T09:59:59.000Z\"}");
     free(text);
     json_decref(reference);
     request.reference = reference = json_string("order-7");
-    text = pop_encode_validate(&request, NOW_MS);
+    text = pop_encode_validate(&request, NULL, NOW_MS);
     assert_non_null(strstr(text, "\"reference\":\"order-7\""));
     free(text);
     json_decref(reference);
@@ -615,6 +721,72 @@ static void test_revocation(void **state)
     assert_int_equal(f.outcome, POP_REVOKED);
 }
 
+static void test_commit(void **state)
+{
+    (void)state;
+    static const char done[] = "{\"paymentId\":\"8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f\",\"status\":\"committed\"}";
+    struct err err = {0};
+    script_add(&f.server, (struct script_reply){.to = "/v1/validations/8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f/commit",
+                                                .status = 200,
+                                                .body = done});
+    assert_non_null(pop_commit(f.pop, request_of().payment_id, on_answer, &f, &err));
+    assert_true(script_wait(f.loop, &f.answered));
+    assert_int_equal(f.outcome, POP_COMMITTED);
+    assert_int_equal(f.server.request_count, N);
+}
+
+/* Genuine votes of validators 1 to `count`, as they would come by callback. */
+static json_t *called_back(int count)
+{
+    json_t *votes = json_array();
+    for (int i = 0; i < count; i++) {
+        struct ballot b = good_ballot();
+        b.key = i + 1;
+        b.validator = f.names[i];
+        b.at = f.at;
+        json_array_append_new(votes, vote_of(&b));
+    }
+    return votes;
+}
+
+/* Who has called back is not asked again, and a quorum of those asks nobody. */
+static void test_votes_by_callback(void **state)
+{
+    (void)state;
+    struct pop_request request = request_of();
+    struct pop_answer counted;
+    struct err err = {0};
+    json_t *two = called_back(K - 1), *enough = called_back(K);
+    script_votes("yyyee");
+    request.votes = two;
+    assert_false(pop_count(f.pop, &request, &counted));
+    assert_non_null(pop_validate(f.pop, &request, on_answer, &f, &err));
+    assert_true(script_wait(f.loop, &f.answered));
+    assert_int_equal(f.outcome, POP_VALIDATED);
+    assert_int_equal(json_array_size(f.votes), K);
+    for (size_t i = 0; i < f.server.request_count; i++)
+        assert_null(strstr(f.server.requests[i], "POST /1/"));
+
+    request.votes = enough;
+    assert_true(pop_count(f.pop, &request, &counted));
+    assert_int_equal(counted.outcome, POP_VALIDATED);
+    assert_int_equal(json_array_size(counted.votes), K);
+    assert_int_equal(json_array_size(counted.answers), N);
+    json_decref(counted.votes);
+    json_decref(counted.answers);
+
+    json_object_set_new(json_array_get(enough, 0), "signature", json_string("AAAA")); /* forged: as if it were not there */
+    assert_false(pop_count(f.pop, &request, &counted));
+    json_object_set(json_array_get(enough, 0), "validator", json_object_get(json_array_get(enough, 1), "validator"));
+    assert_false(pop_count(f.pop, &request, &counted)); /* nobody votes twice */
+    json_array_clear(enough);
+    for (int i = 0; i < K; i++)
+        json_array_append(enough, json_array_get(two, 0));
+    assert_false(pop_count(f.pop, &request, &counted));
+    json_decref(two);
+    json_decref(enough);
+}
+
 static void test_cancel_and_close_say_nothing(void **state)
 {
     (void)state;
@@ -667,6 +839,12 @@ int main(void)
         cmocka_unit_test(test_skew_boundaries),
         cmocka_unit_test(test_known_vote),
         cmocka_unit_test(test_every_count_of_five),
+        cmocka_unit_test(test_counts_with_callbacks),
+        cmocka_unit_test(test_counts_of_commit),
+        cmocka_unit_test_setup_teardown(test_commit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_votes_by_callback, set_up, tear_down),
+        cmocka_unit_test(test_answers_to_a_commit),
+        cmocka_unit_test(test_author_of_a_vote),
         cmocka_unit_test(test_early_end_never_changes_the_answer),
         cmocka_unit_test(test_revoked_voices),
         cmocka_unit_test(test_answers_to_a_validation),

@@ -5,8 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
+#include "common/pan.h"
 
 static const struct failure_kind kinds[] = {
 #define X(id, http_status, text, sentence) [FAILURE_##id] = {.status = http_status, .code = text, .when = sentence},
@@ -36,6 +38,7 @@ struct answer answer_failure(enum failure failure, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
+    pan_mask(message, strlen(message)); /* L11: what is wrong may be a card number where an id should be */
     struct answer answer = {.status = kind->status};
     answer.json = json_pack("{s:b, s:s, s:s, s:s, s:[]}", "success", 0, "error", kind->code, "error_code", kind->code,
                             "message", message, "details");
@@ -66,9 +69,18 @@ void answer_detail(struct answer *answer, const char *field, const char *fmt, ..
     va_start(args, fmt);
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
+    pan_mask(message, strlen(message));
     json_t *detail = json_pack("{s:s*, s:s}", "field", field, "message", message);
     if (detail)
         json_array_append_new(json_object_get(answer->json, "details"), detail);
+}
+
+void answer_detail_member(struct answer *answer, const char *name, const char *value)
+{
+    const json_t *details = json_object_get(answer->json, "details");
+    size_t count = json_array_size(details);
+    if (count && value && *value)
+        json_object_set_new(json_array_get(details, count - 1), name, json_string(value));
 }
 
 void answer_invalid(struct answer *answer, const char *field, const char *fmt, ...)

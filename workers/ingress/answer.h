@@ -27,6 +27,10 @@ enum {
     X(JSON, 400, "INVALID_JSON", "the body is not one JSON object")                                                    \
     X(CARD_DATA, 400, "CARD_DATA_REFUSED", "the body carries what looks like a card number or security code")          \
     X(UNAUTHORIZED, 401, "UNAUTHORIZED", "no API key, or one that nobody here has")                                    \
+    X(SIGNATURE, 401, "INVALID_SIGNATURE", "no validator that is configured here has signed this")                     \
+    X(GATEWAY, 402, "PAYMENT_GATEWAY_ERROR",                                                                           \
+      "the payment provider refused the payment; it failed, and nothing is owed")                                      \
+    X(FAILED, 402, "PAYMENT_FAILED", "the payment failed before the provider was asked, or was undone")                \
     X(NO_ROUTE, 404, "NOT_FOUND", "no such path")                                                                      \
     X(NO_PAYMENT, 404, "PAYMENT_NOT_FOUND", "no such payment of this publisher")                                       \
     X(NO_REFUND, 404, "REFUND_NOT_FOUND", "no such refund of this publisher")                                          \
@@ -81,6 +85,8 @@ struct answer answer_text(int status, const char *content_type, char *text);
 void answer_invalid(struct answer *answer, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Adds {"field","message"} to a failure's details. `field` NULL: the request as a whole. */
 void answer_detail(struct answer *answer, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Adds a member to the detail that was added last; an empty value is left out. */
+void answer_detail_member(struct answer *answer, const char *name, const char *value);
 /* Adds a header; a value that does not fit, or one beyond ANSWER_HEADERS_MAX, is our bug and panics. */
 void answer_header(struct answer *answer, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void answer_clear(struct answer *answer);

@@ -41,16 +41,21 @@ static json_t *ask_database(struct ingress *ingress, bool *ret_up)
     return json_pack("{s:s, s:I}", "status", "ok", "latencyMs", (json_int_t)(clock_monotonic_ms() - before_ms));
 }
 
+static struct answer health_answer(bool ok, json_t *data)
+{
+    struct answer answer = answer_json(ok ? 200 : 503, data);
+    if (ok)
+        return answer;
+    json_object_set_new(data, "retryAfter", json_integer(RETRY_AFTER_S));
+    answer_header(&answer, "Retry-After", "%d", RETRY_AFTER_S);
+    return answer;
+}
+
 void health_database(struct ingress *ingress, struct request *request)
 {
     bool up;
     json_t *data = ask_database(ingress, &up);
-    struct answer answer = answer_json(up ? 200 : 503, data);
-    if (!up) {
-        json_object_set_new(data, "retryAfter", json_integer(RETRY_AFTER_S));
-        answer_header(&answer, "Retry-After", "%d", RETRY_AFTER_S);
-    }
-    request_answer(request, answer);
+    request_answer(request, health_answer(up, data));
 }
 
 void health_detailed(struct ingress *ingress, struct request *request)
@@ -64,7 +69,7 @@ void health_detailed(struct ingress *ingress, struct request *request)
         (int)ingress->draining, "database", database, "broker", "status", broker_up ? "ok" : "down", "unconfirmed",
         (json_int_t)publisher_waiting(ingress->publisher), "requests", "open",
         (json_int_t)server_requests(ingress->server), "waiting", (json_int_t)waiting_count(ingress->waiting));
-    request_answer(request, answer_json(ok ? 200 : 503, data));
+    request_answer(request, health_answer(ok, data));
 }
 
 /* -- what the providers last said */

@@ -23,9 +23,12 @@ enum {
     DRAIN_MS = 10 * 1000,  /* requests that wait are answered by then, the latest */
     DRAIN_GRACE_MS = 1000, /* for the last bytes */
     LOOK_MS = 50,
-    LEDGER_TIMEOUT_MAX_MS = 2000, /* one query; the loop stands still meanwhile */
-    BROKER_WAIT_MS = 3000,        /* before we say that we are ready: the first request should find the broker */
-    IDLE_S = 60,                  /* a connection that is silent so long is closed */
+    /* The loop stands still for a query, and for connecting to a broker that is frozen. Who asks meanwhile is to hear 503
+     * within 2 s. */
+    LEDGER_TIMEOUT_MAX_MS = 1500,
+    BROKER_CONNECT_MAX_MS = 1000,
+    BROKER_WAIT_MS = 3000, /* before we say that we are ready: the first request should find the broker */
+    IDLE_S = 60,           /* a connection that is silent so long is closed */
 };
 
 static const char program[] = "acquit-ingress";
@@ -113,17 +116,17 @@ static void refresh_gauges(void *arg)
     metric_set("acquit_ingress_broker_up", NULL, publisher_ready(ingress->publisher));
 }
 
-static int64_t ledger_timeout(const struct config *config)
+static int64_t at_most(int64_t configured_ms, int64_t most_ms)
 {
-    int64_t configured = config_int(config, "ledger.timeout_ms");
-    return configured < LEDGER_TIMEOUT_MAX_MS ? configured : LEDGER_TIMEOUT_MAX_MS;
+    return configured_ms < most_ms ? configured_ms : most_ms;
 }
 
 static int open_ledger(struct ingress *ingress, struct err *err)
 {
     struct db_options options = {.url = config_text(ingress->config, "ledger.read_url"),
                                  .application = program,
-                                 .timeout_ms = ledger_timeout(ingress->config),
+                                 .timeout_ms =
+                                     at_most(config_int(ingress->config, "ledger.timeout_ms"), LEDGER_TIMEOUT_MAX_MS),
                                  .read_only = true};
     ingress->db = db_new(&options, err);
     options.url = config_text(ingress->config, "ledger.url"); /* keys are looked up where they are written (L10) */
@@ -135,6 +138,7 @@ static int open_ledger(struct ingress *ingress, struct err *err)
 static int open_publisher(struct ingress *ingress, struct err *err)
 {
     struct broker_options options = program_broker(ingress->config, program);
+    options.connect_timeout_ms = at_most(options.connect_timeout_ms, BROKER_CONNECT_MAX_MS);
     options.confirm_timeout_ms = config_int(ingress->config, "ingress.publish_timeout_ms");
     ingress->publisher = publisher_new(ingress->loop, &options, err);
     return ingress->publisher ? 0 : -1;

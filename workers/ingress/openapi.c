@@ -1,8 +1,9 @@
 /* openapi.c - the description of this interface (OpenAPI 3.1), made from what it really does
  *
- * Paths come from the route table, failures from the table of failures, bodies from the schemas of the commands, states
- * from the saga.
+ * Paths come from the route table, failures from the table of failures, bodies from the schemas of the commands, answers
+ * from openapi_schemas.c, states from the saga.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "common/embed.h"
@@ -10,6 +11,7 @@
 #include "common/log.h"
 #include "workers/ingress/params.h"
 #include "workers/ingress/ingress.h"
+#include "workers/ingress/openapi_schemas.h"
 #include "workers/program.h"
 
 /* A parameter of some endpoints. `schema` is JSON. */
@@ -29,6 +31,9 @@ static const struct parameter wait_parameter = {"query", "wait_ms", "{\"type\":\
                                                 "The same in milliseconds."};
 static const struct parameter id_parameter = {"path", "id", "{\"type\":\"string\"}",
                                               "`tx_` (a refund: `rf_`) and 32 hex digits, or the plain UUID."};
+static const struct parameter command_parameter = {
+    "query", "command", "{\"type\":\"string\"}",
+    "As in `statusUrl` of a 202: the answer is 409 once another body has won the Idempotency-Key."};
 static const struct parameter list_parameters[] = {
     {"query", "limit", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":200,\"default\":20}", "How many at most."},
     {"query", "cursor", "{\"type\":\"string\"}", "`nextCursor` of the page before."},
@@ -46,14 +51,6 @@ static void add_parameter(json_t *list, const struct parameter *parameter)
                                           parameter->sentence, "schema", schema));
 }
 
-static json_t *states(void)
-{
-    json_t *names = json_array();
-    for (int i = 0; i < PUBLIC_STATE_COUNT; i++)
-        json_array_append_new(names, json_string(public_state_text((enum public_state)i)));
-    return json_pack("{s:s, s:o}", "type", "string", "enum", names);
-}
-
 static json_t *parameters_of(const struct route *route)
 {
     json_t *list = json_array();
@@ -64,6 +61,8 @@ static json_t *parameters_of(const struct route *route)
         add_parameter(list, &prefer_parameter);
         add_parameter(list, &wait_parameter);
     }
+    if (route->endpoint == ENDPOINT_PAYMENT_STATUS)
+        add_parameter(list, &command_parameter);
     if (route->endpoint == ENDPOINT_PAYMENT_LIST) {
         for (size_t i = 0; i < sizeof list_parameters / sizeof list_parameters[0]; i++)
             add_parameter(list, &list_parameters[i]);
@@ -109,16 +108,23 @@ static bool may_fail(const struct route *route, enum failure failure)
     bool refund = route->endpoint == ENDPOINT_REFUND_SHOW;
     switch (failure) {
     case FAILURE_VALIDATION:
-        return command || route->endpoint == ENDPOINT_PAYMENT_LIST;
+        return command || route->endpoint == ENDPOINT_PAYMENT_LIST || route->endpoint == ENDPOINT_PAYMENT_STATUS;
     case FAILURE_JSON:
     case FAILURE_CARD_DATA:
     case FAILURE_TOO_LARGE:
     case FAILURE_MEDIA_TYPE:
-    case FAILURE_KEY_CONFLICT:
         return command;
+    case FAILURE_KEY_CONFLICT:
+        return command || route->endpoint == ENDPOINT_PAYMENT_STATUS;
+    case FAILURE_GATEWAY:
+    case FAILURE_FAILED:
+        return route->endpoint == ENDPOINT_PAYMENT_CREATE;
     case FAILURE_UNAUTHORIZED:
-    case FAILURE_INTERNAL:
         return !route->open;
+    case FAILURE_SIGNATURE:
+        return false;
+    case FAILURE_INTERNAL:
+        return !route->open || route->endpoint == ENDPOINT_HEALTH_GATEWAYS;
     case FAILURE_NO_PAYMENT:
         return (one && !refund) || route->endpoint == ENDPOINT_REFUND_CREATE;
     case FAILURE_NO_REFUND:
@@ -129,7 +135,7 @@ static bool may_fail(const struct route *route, enum failure failure)
     case FAILURE_METHOD:
         return false; /* of no path in particular */
     case FAILURE_UNAVAILABLE:
-        return route->endpoint != ENDPOINT_HEALTH && route->endpoint != ENDPOINT_OPENAPI;
+        return !route->open || route->endpoint == ENDPOINT_HEALTH_GATEWAYS;
     }
     return false;
 }
@@ -148,23 +154,46 @@ static void add_failure(json_t *responses, const struct failure_kind *kind)
 
 static json_t *responses_of(const struct route *route)
 {
-    bool bare = route->open; /* health and this document have no envelope */
+    const char *answer = openapi_answer(route->endpoint);
     json_t *responses = json_object();
-    json_object_set_new(responses, "200", response(route->summary, bare ? "Anything" : "Success"));
+    json_object_set_new(responses, "200", response(route->summary, answer));
     if (strcmp(route->method, "POST") == 0)
-        json_object_set_new(
-            responses, "202",
-            response("Queued for good; `data` has the state so far, Location where to ask.", "Success"));
+        json_object_set_new(responses, "202",
+                            response("Queued for good; `data` has the state so far, Location where to ask.", answer));
+    if (route->endpoint == ENDPOINT_HEALTH_DATABASE || route->endpoint == ENDPOINT_HEALTH_DETAILED)
+        json_object_set_new(responses, "503", response("Something that is needed does not answer.", answer));
     for (int i = 0; i < FAILURE_COUNT; i++)
         if (may_fail(route, (enum failure)i))
             add_failure(responses, failure_kind((enum failure)i));
     return responses;
 }
 
+static const char *operation_id(enum endpoint endpoint)
+{
+    static const char *const ids[] = {
+        [ENDPOINT_PAYMENT_CREATE] = "createPayment",
+        [ENDPOINT_PAYMENT_LIST] = "listPayments",
+        [ENDPOINT_PAYMENT_SHOW] = "showPayment",
+        [ENDPOINT_PAYMENT_STATUS] = "showPaymentStatus",
+        [ENDPOINT_PAYMENT_EVENTS] = "listPaymentEvents",
+        [ENDPOINT_PAYMENT_CANCEL] = "cancelPayment",
+        [ENDPOINT_REFUND_CREATE] = "createRefund",
+        [ENDPOINT_REFUND_SHOW] = "showRefund",
+        [ENDPOINT_HEALTH] = "health",
+        [ENDPOINT_HEALTH_DATABASE] = "healthOfDatabase",
+        [ENDPOINT_HEALTH_GATEWAYS] = "healthOfGateways",
+        [ENDPOINT_HEALTH_DETAILED] = "healthDetailed",
+        [ENDPOINT_OPENAPI] = "openapi",
+    };
+    static_assert(sizeof ids / sizeof ids[0] == ENDPOINT_COUNT, "an id for every endpoint");
+    return ids[endpoint];
+}
+
 static json_t *operation_of(const struct route *route)
 {
-    json_t *operation = json_pack("{s:s, s:o, s:o}", "summary", route->summary, "parameters", parameters_of(route),
-                                  "responses", responses_of(route));
+    json_t *operation =
+        json_pack("{s:s+, s:s, s:o, s:o}", "operationId", operation_id(route->endpoint), route->alias ? "Alias" : "",
+                  "summary", route->summary, "parameters", parameters_of(route), "responses", responses_of(route));
     const char *schema = body_schema(route->endpoint);
     if (schema)
         json_object_set_new(
@@ -202,24 +231,6 @@ static json_t *command_schema(const char *file)
     log_panic("no schema %s is built in", file);
 }
 
-static const char failure_schema[] =
-    "{\"type\":\"object\",\"required\":[\"success\",\"error\",\"error_code\",\"message\",\"details\"],\"properties\":{"
-    "\"success\":{\"const\":false},\"error\":{\"type\":\"string\"},\"error_code\":{\"type\":\"string\",\"description\":"
-    "\"The same as "
-    "error\"},\"message\":{\"type\":\"string\"},\"details\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
-    "\"required\":[\"message\"],\"properties\":{\"field\":{\"type\":\"string\"},\"message\":{\"type\":\"string\"}}}},"
-    "\"retryAfter\":{\"type\":\"integer\",\"description\":\"Seconds\"}}}";
-
-static const char success_schema[] =
-    "{\"type\":\"object\",\"required\":[\"success\",\"message\"],\"properties\":{\"success\":{\"const\":true},"
-    "\"message\":{\"type\":\"string\"},\"data\":{\"type\":\"object\",\"properties\":{"
-    "\"transactionId\":{\"type\":\"string\",\"pattern\":\"^tx_[0-9a-f]{32}$\"},"
-    "\"paymentId\":{\"type\":\"string\",\"format\":\"uuid\"},\"commandId\":{\"type\":\"string\",\"format\":\"uuid\"},"
-    "\"refundId\":{\"type\":\"string\",\"pattern\":\"^rf_[0-9a-f]{32}$\"},"
-    "\"status\":{\"description\":\"Of a payment: see State; of a refund: pending, processing, completed, "
-    "failed\",\"type\":\"string\"},"
-    "\"amount\":{\"type\":\"integer\",\"description\":\"Minor units\"},\"currency\":{\"type\":\"string\"}}}}}";
-
 /* As the command, but the payment stands in the path. */
 static json_t *cancel_schema(void)
 {
@@ -231,20 +242,21 @@ static json_t *cancel_schema(void)
 
 static json_t *schemas(void)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:{s:s}}", "payment.create", command_schema("payment.create.json"),
-                     "payment.refund", command_schema("payment.refund.json"), "CancelRequest", cancel_schema(),
-                     "Success", json_loads(success_schema, 0, NULL), "Failure", json_loads(failure_schema, 0, NULL),
-                     "State", states(), "Anything", "type", "object");
+    json_t *all = openapi_schemas();
+    json_object_set_new(all, "payment.create", command_schema("payment.create.json"));
+    json_object_set_new(all, "payment.refund", command_schema("payment.refund.json"));
+    json_object_set_new(all, "CancelRequest", cancel_schema());
+    return all;
 }
 
 static json_t *document(void)
 {
-    return json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:[]}], s:o, s:{s:{s:{s:s, s:s}}, s:o}}", "openapi", "3.1.0", "info",
-                     "title", "Acquit", "version", ACQUIT_VERSION, "description",
+    return json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:[{s:[]}], s:o, s:{s:{s:{s:s, s:s}}, s:o}}", "openapi",
+                     "3.1.0", "info", "title", "Acquit", "version", ACQUIT_VERSION, "description",
                      "Payment commands over HTTP: taken with a confirm, carried out by workers, told from the ledger. "
                      "Amounts are integers in minor units.",
-                     "security", "apiKey", "paths", paths(), "components", "securitySchemes", "apiKey", "type", "http",
-                     "scheme", "bearer", "schemas", schemas());
+                     "servers", "url", "/", "security", "apiKey", "paths", paths(), "components", "securitySchemes",
+                     "apiKey", "type", "http", "scheme", "bearer", "schemas", schemas());
 }
 
 void openapi(struct ingress *ingress, struct request *request)

@@ -108,7 +108,8 @@ bool params_traceparent(const char *text)
     enum { TRACE = 3, SPAN = 36, FLAGS = 53 };
     return text && strlen(text) == TRACEPARENT_SIZE - 1 && strncmp(text, "00-", 3) == 0 && text[SPAN - 1] == '-' &&
            text[FLAGS - 1] == '-' && lower_hex(text + TRACE, 32) && lower_hex(text + SPAN, 16) &&
-           lower_hex(text + FLAGS, 2) && !all_zero(text + TRACE, 32) && !all_zero(text + SPAN, 16);
+           lower_hex(text + FLAGS, 2) && !all_zero(text + TRACE, 32) && !all_zero(text + SPAN, 16) &&
+           pan_count(text, TRACEPARENT_SIZE - 1) == 0; /* L11 */
 }
 
 bool params_is_json(const char *content_type)

@@ -39,10 +39,39 @@ static bool create_settled(const struct submission *submission, const struct pay
     return payment->ended;
 }
 
+/* Is it the payment provider who said no? */
+static bool refused_by_provider(const struct payment *payment)
+{
+    static const enum reason reasons[] = {REASON_DECLINED, REASON_ABSENT, REASON_PROVIDER_CANCELLED,
+                                          REASON_CAPTURE_REFUSED};
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (strcmp(payment->reason, reason_code(reasons[i])) == 0)
+            return true;
+    return false;
+}
+
+/* A payment that failed is the same answer for ever (L10): an error with why, and the payment as it ended. */
+static struct answer create_failed(const struct facts *facts, const struct payment *payment)
+{
+    const char *explanation = reason_text(payment->reason);
+    json_t *data = view_summary(facts, payment);
+    json_auto_t *failure = view_failure(payment);
+    struct answer answer = answer_failure(refused_by_provider(payment) ? FAILURE_GATEWAY : FAILURE_FAILED,
+                                          "Payment failed: %s", explanation ? explanation : payment->reason);
+    answer_detail(&answer, NULL, "%s", json_text(failure, "message", explanation ? explanation : payment->reason));
+    answer_detail_member(&answer, "reason", payment->reason);
+    answer_detail_member(&answer, "code", json_text(failure, "code", NULL));
+    answer_detail_member(&answer, "gateway", json_text(data, "gateway", NULL));
+    json_object_set_new(answer.json, "data", data);
+    return answer;
+}
+
 static struct answer create_settle(const struct submission *submission, const struct facts *facts,
                                    const struct payment *payment)
 {
     (void)submission;
+    if (payment->public == PUBLIC_FAILED)
+        return create_failed(facts, payment);
     return answer_success(200, state_message(payment->public), view_summary(facts, payment));
 }
 
@@ -55,11 +84,6 @@ static json_t *create_pending(const struct submission *submission, const struct 
                                 json_text(submission->body, "currency", ""));
     json_object_set_new(data, "flow", json_string(json_text(submission->body, "flow", submission->publisher->flow)));
     return data;
-}
-
-static json_t *create_differing(const struct submission *submission, const struct payment *payment)
-{
-    return view_differing(payment->received->body, submission->body);
 }
 
 static void locate_payment(const struct submission *submission, struct answer *answer)
@@ -75,7 +99,6 @@ static const struct submission_kind create_kind = {
     .settled = create_settled,
     .settle = create_settle,
     .pending = create_pending,
-    .differing = create_differing,
     .locate = locate_payment,
 };
 
@@ -154,20 +177,12 @@ static json_t *cancel_pending(const struct submission *submission, const struct 
     return payment ? view_summary(facts, payment) : view_pending(submission->payment_id, 0, "");
 }
 
-static json_t *nothing_differs(const struct submission *submission, const struct payment *payment)
-{
-    (void)submission;
-    (void)payment;
-    return json_array();
-}
-
 static const struct submission_kind cancel_kind = {
     .type = "payment.cancel",
     .accepted = "Cancellation requested",
     .settled = cancel_settled,
     .settle = cancel_settle,
     .pending = cancel_pending,
-    .differing = nothing_differs, /* a cancellation that was too late leaves no fact to compare with */
     .locate = locate_payment,
 };
 

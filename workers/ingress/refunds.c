@@ -44,19 +44,6 @@ static json_t *refund_pending(const struct submission *submission, const struct 
     return view_refund_pending(submission->command_id, submission->payment_id, json_int(submission->body, "amount", 0));
 }
 
-static json_t *refund_differing(const struct submission *submission, const struct payment *payment)
-{
-    json_t *names = json_array();
-    int n = view_refund_of(payment, submission->command_id);
-    int64_t amount = json_int(submission->body, "amount", 0);
-    const char *reason = json_text(submission->body, "reason", NULL);
-    if (n && amount && amount != payment->refunds[n].amount)
-        json_array_append_new(names, json_string("amount"));
-    if (n && reason && strcmp(reason, json_text(payment->refunds[n].intent->body, "reason", reason)) != 0)
-        json_array_append_new(names, json_string("reason"));
-    return names;
-}
-
 static void locate_refund(const struct submission *submission, struct answer *answer)
 {
     char id[REFUND_ID_SIZE];
@@ -70,7 +57,6 @@ static const struct submission_kind refund_kind = {
     .settled = refund_settled,
     .settle = refund_settle,
     .pending = refund_pending,
-    .differing = refund_differing,
     .locate = locate_refund,
 };
 

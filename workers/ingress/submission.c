@@ -3,12 +3,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
 #include "ledger/read.h"
+#include "workers/differing.h"
 
 static int read_key(struct submission *submission, struct err *err)
 {
@@ -117,10 +119,25 @@ void submission_settle(struct submission *submission, const struct facts *facts,
     submission_answer(submission, answer);
 }
 
+/* Of a payment that this process took a moment ago and nobody has recorded yet, this much is remembered. */
+static json_t *differing_accepted(const struct submission *submission)
+{
+    const struct accepted *accepted =
+        recent_find(submission->ingress->recent, submission->command_id, submission->publisher);
+    json_t *names = json_array();
+    if (accepted && accepted->amount != json_int(submission->body, "amount", 0))
+        json_array_append_new(names, json_string("amount"));
+    if (accepted && strcmp(accepted->currency, json_text(submission->body, "currency", "")) != 0)
+        json_array_append_new(names, json_string("currency"));
+    return names;
+}
+
 /* Names the fields that differ, as far as the payment's facts can tell. */
 static void name_differing(const struct submission *submission, const struct payment *payment, struct answer *answer)
 {
-    json_auto_t *fields = payment->received ? submission->kind->differing(submission, payment) : NULL;
+    json_auto_t *fields = submission->recorded ? differing_fields(submission->kind->type, payment,
+                                                                  submission->command_id, submission->body)
+                                               : differing_accepted(submission);
     for (size_t i = 0; i < json_array_size(fields); i++)
         answer_detail(answer, json_string_value(json_array_get(fields, i)),
                       "differs from the first request with this key");

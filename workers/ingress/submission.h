@@ -30,8 +30,6 @@ struct submission_kind {
                             const struct payment *payment);
     /* What is known before; `payment` is NULL when the ledger was not asked or has nothing. */
     json_t *(*pending)(const struct submission *submission, const struct facts *facts, const struct payment *payment);
-    /* Names of the fields in which the recorded command differs; empty when the record cannot tell. */
-    json_t *(*differing)(const struct submission *submission, const struct payment *payment);
     /* Where to ask later. */
     void (*locate)(const struct submission *submission, struct answer *answer);
 };
@@ -47,7 +45,7 @@ struct submission {
     json_t *body;                  /* owned; exactly what is published */
     char sha256[SHA256_HEX_SIZE];  /* of its canonical text, as the workers compute it */
     int64_t wait_ms;               /* 0: answer at once */
-    bool recorded;                 /* the ledger has this command, with this body */
+    bool recorded;                 /* the ledger has this command; with this body, unless it is a conflict */
     int64_t deadline_ms;           /* monotonic, while waiting */
     TAILQ_ENTRY(submission) entry; /* in the list of those that are checked, or that wait */
 };

@@ -16,12 +16,6 @@ static const char *const shown[] = {"amount",  "currency", "flow",   "provider",
                                     "message", "reason",   "total",  "held",     "url",       "merchant",
                                     "channel", "quantity", "tokens", "verdict"};
 
-/* Members of payment.create that `received` keeps as they came. The others are hashed, or become something else there.
- */
-static const char *const compared[] = {"amount",        "currency",     "flow",      "tokens",
-                                       "paymentMethod", "paymentToken", "reference", "metadata",
-                                       "description",   "customerId",   "merchant"};
-
 static void set_text(json_t *object, const char *key, const char *value)
 {
     json_object_set_new(object, key, value && *value ? json_string(value) : json_null());
@@ -175,7 +169,7 @@ static json_t *view_refunds(const struct payment *payment)
     return list;
 }
 
-static json_t *view_failure(const struct payment *payment)
+json_t *view_failure(const struct payment *payment)
 {
     if (!payment->reason)
         return json_null();
@@ -283,17 +277,6 @@ json_t *view_refund_pending(struct uuid refund_command, struct uuid payment, int
     if (amount)
         json_object_set_new(data, "amount", json_integer(amount));
     return data;
-}
-
-json_t *view_differing(const json_t *received, const json_t *body)
-{
-    json_t *names = json_array();
-    for (size_t i = 0; i < sizeof compared / sizeof compared[0]; i++) {
-        const json_t *was = json_object_get(received, compared[i]), *is = json_object_get(body, compared[i]);
-        if (was && is && !json_equal(was, is))
-            json_array_append_new(names, json_string(compared[i]));
-    }
-    return names;
 }
 
 int view_refund_of(const struct payment *payment, struct uuid command)

@@ -16,6 +16,8 @@ json_t *view_summary(const struct facts *facts, const struct payment *payment);
 json_t *view_status(const struct facts *facts, const struct payment *payment);
 /* All of it. `personal` is borrowed, may be NULL. */
 json_t *view_detail(const struct facts *facts, const struct payment *payment, const json_t *personal);
+/* Why it failed: {"reason","explanation","code","message"}; null if it did not. */
+json_t *view_failure(const struct payment *payment);
 /* The facts in the order in which they were written. */
 json_t *view_events(const struct facts *facts);
 /* The n-th refund of the payment (1..refund_count). */
@@ -26,10 +28,6 @@ const char *view_refund_status(const struct refund *refund);
 /* A payment and a refund that are accepted, but not recorded yet. Amount 0 and currency "": not known. */
 json_t *view_pending(struct uuid payment, int64_t amount, const char *currency);
 json_t *view_refund_pending(struct uuid refund_command, struct uuid payment, int64_t amount);
-
-/* The fields in which a repeated payment.create differs from the recorded one, as far as the record can tell: an array
- * of names. */
-json_t *view_differing(const json_t *received, const json_t *body);
 
 /* The refund that this command asked for: its n, or 0. */
 int view_refund_of(const struct payment *payment, struct uuid command);

@@ -115,6 +115,7 @@ static void look_at(struct waiting *waiting, struct submission *submission, cons
                     int64_t now_ms)
 {
     if (*hash && strcmp(hash, submission->sha256) != 0) {
+        submission->recorded = true;
         submission_conflict(submission); /* another body came first, from elsewhere */
         return;
     }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
@@ -240,8 +241,27 @@ void keeper_stop(struct keeper *keeper)
     loop_timer_set(keeper->timer, -1);
 }
 
+/* Money that may or may not have moved, per provider. */
+static void measure_doubt(struct db *db)
+{
+    struct err err = {0};
+    json_auto_t *rows = read_in_doubt(db, &err);
+    if (!rows)
+        log_warn("what is in doubt cannot be measured: %s", err.text);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        char labels[128];
+        snprintf(labels, sizeof labels, "provider=\"%s\",currency=\"%s\"", json_text(row, "provider", ""),
+                 json_text(row, "currency", ""));
+        metric_set("acquit_in_doubt_minor_units", labels, json_int(row, "amount", 0));
+        metric_set("acquit_in_doubt_intents", labels, json_int(row, "count", 0));
+        metric_set("acquit_in_doubt_oldest_seconds", labels, json_int(row, "oldestSeconds", 0));
+    }
+}
+
 void keeper_measure(const struct keeper *keeper)
 {
+    measure_doubt(keeper->options.db);
     metric_set("acquit_keeper_watched", NULL, (int64_t)watch_count(keeper->watch));
     metric_set("acquit_keeper_cursor", NULL, keeper->cursor);
     metric_set("acquit_keeper_broker_up", NULL, publisher_ready(keeper->options.publisher));

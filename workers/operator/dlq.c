@@ -14,7 +14,10 @@
 /* -- dlq list */
 
 const struct option_row dlq_list_options[] = {
-    {.name = "state", .kind = OPTION_TEXT, .value = "STATE", .sentence = "held, compensated or replayed only"},
+    {.name = "state",
+     .kind = OPTION_TEXT,
+     .value = "STATE",
+     .sentence = "held, compensated, replayed or discarded only"},
     {.name = "limit",
      .kind = OPTION_INT,
      .least = 1,
@@ -32,13 +35,13 @@ const struct option_row dlq_list_options[] = {
 
 static int check_state(const char *state, struct err *err)
 {
-    static const char *const states[] = {"held", "compensated", "replayed"};
+    static const char *const states[] = {"held", "compensated", "replayed", "discarded"};
     for (size_t i = 0; state && i < sizeof states / sizeof states[0]; i++)
         if (strcmp(state, states[i]) == 0)
             return 0;
-    return state
-               ? err_set(err, ERR_INVALID, "%s is no state of a dead letter; use held, compensated or replayed", state)
-               : 0;
+    return state ? err_set(err, ERR_INVALID,
+                           "%s is no state of a dead letter; use held, compensated, replayed or discarded", state)
+                 : 0;
 }
 
 static void print_letters(const json_t *letters)
@@ -159,40 +162,57 @@ static void print_body(const json_t *letter)
     json_decref(body);
 }
 
-int letter_effect(struct op *op, const json_t *letter, enum replay_effect *ret, struct err *err)
+int letter_outlook(struct op *op, const json_t *letter, struct outlook *ret, struct err *err)
 {
-    struct uuid id = {0};
     struct facts facts = {0};
     struct payment payment = {0};
-    bool known = replay_payment(letter, &id);
-    int r = known ? read_facts(op->db, &id, 1, &facts, err) : 0;
+    struct err unallowed = {0};
+    *ret = (struct outlook){.replayable = replay_allowed(letter, &unallowed) == 0};
+    ret->known = replay_payment(letter, &ret->payment);
+    int r = ret->known ? read_facts(op->db, &ret->payment, 1, &facts, err) : 0;
     if (r == 0)
         r = saga_fold(&facts, &payment, err);
-    *ret = replay_effect(letter, &payment);
-    if (!known && *ret != REPLAY_VAIN)
-        *ret = REPLAY_BEGINS;
+    ret->effect = replay_effect(letter, &payment);
+    if (!ret->known && ret->effect != REPLAY_VAIN)
+        ret->effect = REPLAY_BEGINS;
+    ret->begun = payment.received;
+    ret->ended = payment.ended;
+    ret->state = payment.public;
     payment_clear(&payment);
     facts_clear(&facts);
     return r;
 }
 
+/* What a person said of it last. */
+static void print_last_word(const json_t *letter)
+{
+    const json_t *word = letter_last_word(letter);
+    if (word)
+        printf("%-12s %s by %s at %s: %s\n", "last word", json_text(word, "outcome", ""), json_text(word, "actor", ""),
+               json_text(word, "at", ""), json_text(json_object_get(word, "body"), "reason", ""));
+}
+
 int cmd_dlq_show(struct op *op, struct err *err)
 {
     json_t *letter = letter_read(op, op->args.positional[0], err);
-    enum replay_effect effect;
+    struct outlook outlook;
     if (!letter)
         return -1;
     struct err unallowed = {0};
-    int r = letter_effect(op, letter, &effect, err);
+    char lost[OUTLOOK_TEXT_SIZE];
+    int r = letter_outlook(op, letter, &outlook, err);
     bool allowed = replay_allowed(letter, &unallowed) == 0;
-    const char *advice = allowed ? replay_effect_text(effect) : unallowed.text;
+    const char *advice = allowed ? replay_effect_text(outlook.effect) : unallowed.text;
+    discard_effect_text(&outlook, lost);
     if (r == 0 && op->json) {
         json_object_set_new(letter, "replayable", json_boolean(allowed));
         json_object_set_new(letter, "replayEffect", json_string(advice));
+        json_object_set_new(letter, "discardEffect", json_string(lost));
         operator_print(json_incref(letter));
     } else if (r == 0) {
         print_members(letter);
-        printf("%-12s %s\n", "if replayed", advice);
+        print_last_word(letter);
+        printf("%-12s %s\n%-12s %s\n", "if replayed", advice, "if discarded", lost);
         print_history(json_object_get(letter, "history"));
         print_value("Properties", json_object_get(letter, "properties"));
         print_body(letter);

@@ -18,6 +18,7 @@
 #include "workers/operator/findings.h"
 #include "workers/operator/operator.h"
 #include "workers/operator/sender.h"
+#include "workers/program.h"
 
 enum {
     BROKER_MS = 5000,
@@ -263,6 +264,19 @@ static int ask_management(const struct config *config, json_t **ret_queues, json
     return *ret_queues ? 0 : -1;
 }
 
+/* What the broker itself says needs no management API: without it, what is wrong stands alone. */
+static void check_size(json_t *findings, const struct config *config, json_t *differences)
+{
+    struct err err = {0};
+    json_auto_t *found = json_array();
+    if (topology_check_size(config_text(config, "broker.url"), found, &err) < 0)
+        finding_add(findings, "topology", HEALTH_WARNING, "see broker.url", "%s", err.text);
+    else if (differences)
+        json_array_extend(differences, found);
+    else if (json_array_size(found))
+        judge_topology(findings, found);
+}
+
 static void check_queues(json_t *findings, const struct config *config)
 {
     struct err err = {0};
@@ -274,6 +288,7 @@ static void check_queues(json_t *findings, const struct config *config)
     else if (ask_management(config, &queues, &differences, &err) < 0)
         finding_add(findings, "topology", HEALTH_PROBLEM,
                     "see broker.management_url, and `rabbitmq-plugins enable rabbitmq_management`", "%s", err.text);
+    check_size(findings, config, differences);
     if (differences)
         judge_topology(findings, differences);
     if (queues)
@@ -287,7 +302,7 @@ static void check_queues(json_t *findings, const struct config *config)
 static void examine(struct op *op, json_t *findings)
 {
     struct err err = {0};
-    op->config = config_load(args_text(&op->args, "config", NULL), &err);
+    op->config = program_load(args_text(&op->args, "config", NULL), &err);
     if (!op->config) {
         finding_add(findings, "configuration", HEALTH_PROBLEM, "mend it; `acquit config check` tells when it is good",
                     "%s", err.text);

@@ -1,4 +1,4 @@
-/* ledger.c - acquit ledger balance, acquit migrate, acquit id, acquit config */
+/* ledger.c - acquit ledger balance, acquit migrate, acquit id */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,6 @@
 #include "ledger/read.h"
 #include "workers/operator/balance.h"
 #include "workers/operator/operator.h"
-#include "workers/operator/table.h"
 
 enum { MIGRATE_TIMEOUT_MS = 600 * 1000 /* one migration; building an index takes its time */ };
 
@@ -123,61 +122,5 @@ int cmd_id_payment(struct op *op, struct err *err)
         operator_print(json_pack("{s:s, s:s}", "paymentId", plain, "transactionId", public));
     else
         printf("%s  %s\n", plain, public);
-    return 0;
-}
-
-/* -- config */
-
-int cmd_config_check(struct op *op, struct err *err)
-{
-    (void)err; /* it was loaded, so it is good */
-    if (op->json)
-        operator_print(json_pack("{s:b, s:I, s:I, s:I}", "ok", 1, "publishers",
-                                 (json_int_t)config_publisher_count(op->config), "providers",
-                                 (json_int_t)config_provider_count(op->config), "validators",
-                                 (json_int_t)config_validator_count(op->config)));
-    else
-        printf("good: %zu publishers, %zu providers, %zu validators\n", config_publisher_count(op->config),
-               config_provider_count(op->config), config_validator_count(op->config));
-    return 0;
-}
-
-static json_t *setting_value(const struct config *config, const struct setting *setting)
-{
-    switch (setting->type) {
-    case CONFIG_TEXT:
-        if (setting->secret)
-            return json_string(*config_text(config, setting->name) ? "(set, not shown)" : "");
-        return json_string(config_text(config, setting->name));
-    case CONFIG_INT:
-        return json_integer(config_int(config, setting->name));
-    case CONFIG_BOOL:
-        return json_boolean(config_bool(config, setting->name));
-    }
-    return json_null();
-}
-
-int cmd_config_show(struct op *op, struct err *err)
-{
-    (void)err;
-    static const char *const headings[] = {"SETTING", "VALUE", "UNIT", "WHAT IT DOES", NULL};
-    struct table *table = table_new(headings);
-    json_t *all = json_object();
-    for (size_t i = 0; i < config_setting_count(); i++) {
-        const struct setting *setting = config_setting(i);
-        json_t *value = setting_value(op->config, setting);
-        char *text = json_is_string(value) ? strdup(json_string_value(value)) : json_encode(value);
-        const char *cells[] = {setting->name, text, setting->unit, setting->sentence};
-        table_row(table, cells);
-        json_object_set_new(all, setting->name, value);
-        free(text);
-    }
-    if (op->json)
-        operator_print(all);
-    else {
-        table_print(table, "no settings", stdout);
-        json_decref(all);
-    }
-    table_free(table);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* letter.h - one dead letter, for `dlq show` and `dlq replay` */
+/* letter.h - one dead letter, for `dlq show`, `dlq replay` and `dlq discard` */
 #ifndef ACQUIT_WORKERS_OPERATOR_LETTER_H
 #define ACQUIT_WORKERS_OPERATOR_LETTER_H
 
@@ -7,7 +7,7 @@
 
 /* The dead letter with this id, as read_dead_letter(). */
 json_t *letter_read(struct op *op, const char *text, struct err *err) MUST_CHECK;
-/* What sending it again would do, by the facts of its payment. */
-int letter_effect(struct op *op, const json_t *letter, enum replay_effect *ret, struct err *err) MUST_CHECK;
+/* What sending or discarding it would do, by the facts of its payment. */
+int letter_outlook(struct op *op, const json_t *letter, struct outlook *ret, struct err *err) MUST_CHECK;
 
 #endif

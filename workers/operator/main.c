@@ -69,7 +69,7 @@ static int run(const struct command_row *command, struct op *op)
 {
     struct err err = {0};
     if (!command->bare)
-        op->config = config_load(args_text(&op->args, "config", NULL), &err);
+        op->config = program_load(args_text(&op->args, "config", NULL), &err);
     int code = command->bare || op->config ? command->run(op, &err) : -1;
     if (code < 0)
         code = fail(op, &err);

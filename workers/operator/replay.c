@@ -1,4 +1,4 @@
-/* replay.c - what sending a dead letter again would do (pure) */
+/* replay.c - what a person may say of a dead letter, and what that would do (pure) */
 #include "workers/operator/replay.h"
 
 #include <stdio.h>
@@ -6,6 +6,7 @@
 
 #include "common/crypto.h"
 #include "common/json.h"
+#include "queues/message.h"
 #include "queues/topology.h"
 
 const char *replay_effect_text(enum replay_effect effect)
@@ -117,10 +118,60 @@ int replay_allowed(const json_t *letter, struct err *err)
     return 0;
 }
 
-struct uuid replay_command(struct uuid letter, struct uuid payment, int64_t n, char ret_slot[static SLOT_SIZE])
+const json_t *letter_last_word(const json_t *letter)
+{
+    const json_t *facts = json_object_get(letter, "facts"), *last = NULL;
+    int n = 0;
+    for (size_t i = 0; i < json_array_size(facts); i++) {
+        const json_t *fact = json_array_get(facts, i);
+        struct slot slot = slot_parse(json_text(fact, "slot", ""));
+        if (slot.kind == SLOT_REPLAY && slot.n > n) {
+            last = fact;
+            n = slot.n;
+        }
+    }
+    return last;
+}
+
+int discard_allowed(const json_t *letter, struct err *err)
+{
+    const json_t *word = letter_last_word(letter);
+    char reason[256]; /* the rest of the sentence has room beside it */
+    if (!word || strcmp(json_text(word, "outcome", ""), "discarded") != 0)
+        return 0;
+    message_text_cut(json_text(json_object_get(word, "body"), "reason", ""), reason, sizeof reason);
+    return err_set(err, ERR_INVALID, "it is discarded already, by %s at %s: %s", json_text(word, "actor", "somebody"),
+                   json_text(word, "at", ""), reason);
+}
+
+#define UNDONE "something is left for this command to do, and nobody else will do it"
+
+void discard_effect_text(const struct outlook *outlook, char ret[static OUTLOOK_TEXT_SIZE])
+{
+    char payment[PUBLIC_ID_SIZE];
+    public_id_format(outlook->payment, payment);
+    const char *state = public_state_text(outlook->state);
+    const char *left =
+        outlook->effect == REPLAY_BEGINS ? ": " UNDONE : ", but this command has nothing left to do there";
+    if (outlook->effect == REPLAY_VAIN || outlook->effect == REPLAY_WAITS)
+        snprintf(ret, OUTLOOK_TEXT_SIZE, "%s", replay_effect_text(outlook->effect));
+    else if (outlook->known && !outlook->begun)
+        snprintf(ret, OUTLOOK_TEXT_SIZE, "its payment %s has not begun: " UNDONE, payment);
+    else if (outlook->known && !outlook->ended)
+        snprintf(ret, OUTLOOK_TEXT_SIZE, "its payment %s is still %s%s", payment, state, left);
+    else if (outlook->effect == REPLAY_NOTHING)
+        snprintf(ret, OUTLOOK_TEXT_SIZE, "%s", replay_effect_text(outlook->effect));
+    else if (outlook->known)
+        snprintf(ret, OUTLOOK_TEXT_SIZE, "its payment %s is %s: " UNDONE, payment, state);
+    else
+        snprintf(ret, OUTLOOK_TEXT_SIZE, "%s", outlook->replayable ? UNDONE : "it could not be sent again anyway");
+}
+
+struct uuid word_command(const char *type, struct uuid letter, struct uuid payment, int64_t n,
+                         char ret_slot[static SLOT_SIZE])
 {
     char id[UUID_TEXT_SIZE];
     uuid_format(letter, id);
     snprintf(ret_slot, SLOT_SIZE, "replay:%s:%lld", id, (long long)n);
-    return uuid_follow_up(uuid_is_nil(payment) ? letter : payment, "deadletter.replay", ret_slot);
+    return uuid_follow_up(uuid_is_nil(payment) ? letter : payment, type, ret_slot);
 }

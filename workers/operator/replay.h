@@ -1,4 +1,4 @@
-/* replay.h - what sending a dead letter again would do (pure)
+/* replay.h - what a person may say of a dead letter, send it again or nobody will, and what that would do (pure)
  */
 #ifndef ACQUIT_WORKERS_OPERATOR_REPLAY_H
 #define ACQUIT_WORKERS_OPERATOR_REPLAY_H
@@ -26,8 +26,28 @@ enum replay_effect replay_effect(const json_t *letter, const struct payment *pay
  * text, or was masked (L11). */
 int replay_allowed(const json_t *letter, struct err *err) MUST_CHECK;
 
-/* deadletter.replay number n of this letter: its slot "replay:<letter>:<n>" and its command id, the same for whoever
- * says it. */
-struct uuid replay_command(struct uuid letter, struct uuid payment, int64_t n, char ret_slot[static SLOT_SIZE]);
+/* May it be discarded? Always, also where it cannot be sent again, but not twice: ERR_INVALID says who did it. */
+int discard_allowed(const json_t *letter, struct err *err) MUST_CHECK;
+
+/* The fact of the last word on it, as read_dead_letter() gives it: slot, outcome, actor, at, body. NULL: none yet. */
+const json_t *letter_last_word(const json_t *letter);
+
+/* What a word on this letter means for its payment. */
+struct outlook {
+    enum replay_effect effect;
+    bool replayable; /* replay_allowed() */
+    bool known;      /* it is about a payment, this one: */
+    struct uuid payment;
+    bool begun, ended;
+    enum public_state state;
+};
+enum { OUTLOOK_TEXT_SIZE = 256 };
+/* What stays undone when it is discarded: a warning where its payment needs it. */
+void discard_effect_text(const struct outlook *outlook, char ret[static OUTLOOK_TEXT_SIZE]);
+
+/* Word number n on this letter, a command of this type ("deadletter.replay"): its slot "replay:<letter>:<n>", the same
+ * for every word, so that one word has one number, and its command id, the same for whoever says it. */
+struct uuid word_command(const char *type, struct uuid letter, struct uuid payment, int64_t n,
+                         char ret_slot[static SLOT_SIZE]);
 
 #endif

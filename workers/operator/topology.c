@@ -70,6 +70,10 @@ int cmd_topology_check(struct op *op, struct err *err)
     free(vhost);
     if (!differences)
         return -1;
+    if (topology_check_size(config_text(op->config, "broker.url"), differences, err) < 0) {
+        json_decref(differences);
+        return -1;
+    }
     int code = json_array_size(differences) ? EXIT_NO : 0;
     if (op->json) {
         operator_print(json_pack("{s:b, s:O}", "ok", code == 0, "differences", differences));

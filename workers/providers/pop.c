@@ -15,12 +15,15 @@
 #include <sys/queue.h>
 
 #include "common/clock.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "workers/providers/answer.h"
 #include "workers/providers/pop_wire.h"
 
-enum { URL_MAX = 512, TARGET_MAX = 128, HEADER_MAX = 1024, NAME_MAX_BYTES = 64 };
+enum { URL_MAX = 512, TARGET_MAX = 128, HEADER_MAX = 1024, NAME_MAX_BYTES = 32 };
+
+enum operation { VALIDATE, COMMIT, REVOKE };
 
 TAILQ_HEAD(pop_calls, pop_call);
 
@@ -38,8 +41,8 @@ struct pop_part {
 struct pop_call {
     struct pop *pop;
     TAILQ_ENTRY(pop_call) link;
-    bool revoke;
-    struct pop_request request; /* validate; revoke uses payment_id only */
+    enum operation operation;
+    struct pop_request request; /* validate; the others use payment_id only */
     char currency[4];
     void (*done)(void *arg, const struct pop_answer *answer);
     void *arg;
@@ -53,9 +56,11 @@ struct pop_call {
 
 static int check_validator(const struct pop_validator *validator, struct err *err)
 {
-    if (!validator->name || !*validator->name || strlen(validator->name) > NAME_MAX_BYTES ||
-        strchr(validator->name, '\n'))
-        return err_set(err, ERR_CONFIG, "a validator's name must have 1 to %d bytes on one line", NAME_MAX_BYTES);
+    const char *name = validator->name ? validator->name : "";
+    size_t length = strlen(name);
+    if (length < 1 || length > NAME_MAX_BYTES || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != length)
+        return err_set(err, ERR_CONFIG, "a validator's name must be 1 to %d lower-case letters, digits, '-' or '_'",
+                       NAME_MAX_BYTES);
     if (!validator->url || !*validator->url || strlen(validator->url) >= URL_MAX)
         return err_set(err, ERR_CONFIG, "validator %s: its url must have 1 to %d bytes", validator->name, URL_MAX - 1);
     if (validator->key && strlen(validator->key) >= HEADER_MAX - sizeof "Bearer ")
@@ -86,6 +91,7 @@ struct pop *pop_open(const struct pop_options *options, struct err *err)
     struct pop *pop = mem_new(1, sizeof *pop);
     pop->options = *options;
     pop->options.validators = pop->validators;
+    pop->options.callback_url = mem_text(options->callback_url ? options->callback_url : "");
     TAILQ_INIT(&pop->calls);
     for (size_t i = 0; i < options->validator_count; i++) {
         const struct pop_validator *from = &options->validators[i];
@@ -115,6 +121,7 @@ void pop_close(struct pop *pop)
     }
     for (size_t i = 0; i < pop->options.validator_count; i++)
         free_validator(&pop->validators[i]);
+    free((char *)pop->options.callback_url);
     free(pop);
 }
 
@@ -133,12 +140,12 @@ static void free_call(struct pop_call *call)
     free(call);
 }
 
-static json_t *list_answers(const struct pop_call *call)
+static json_t *list_answers(const struct pop *pop, const enum pop_voice *voices, char (*errors)[POP_ERROR_SIZE])
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < call->pop->options.validator_count; i++) {
-        json_t *item = json_pack("{s:s, s:s, s:s}", "validator", call->pop->validators[i].name, "outcome",
-                                 pop_voice_text(call->voices[i]), "error", call->errors[i]);
+    for (size_t i = 0; i < pop->options.validator_count; i++) {
+        json_t *item = json_pack("{s:s, s:s, s:s}", "validator", pop->validators[i].name, "outcome",
+                                 pop_voice_text(voices[i]), "error", errors[i]);
         if (!item || json_array_append_new(list, item) < 0)
             log_panic("the answers of the validators cannot be listed");
     }
@@ -150,21 +157,85 @@ static void finish(struct pop_call *call, enum pop_outcome outcome)
 {
     TAILQ_REMOVE(&call->pop->calls, call, link);
     drop_requests(call);
-    json_t *answers = list_answers(call);
+    json_t *answers = list_answers(call->pop, call->voices, call->errors);
     struct pop_answer answer = {.outcome = outcome, .votes = call->votes, .answers = answers};
     call->done(call->arg, &answer);
     json_decref(answers);
     free_call(call);
 }
 
-static void count(struct pop_call *call)
+static bool tally(const struct pop_call *call, enum pop_outcome *ret)
 {
     size_t n = call->pop->options.validator_count;
+    switch (call->operation) {
+    case VALIDATE:
+        return pop_tally_validate(call->voices, n, call->pop->options.quorum, ret);
+    case COMMIT:
+        return pop_tally_commit(call->voices, n, ret);
+    case REVOKE:
+        return pop_tally_revoke(call->voices, n, ret);
+    }
+    return false;
+}
+
+static void count(struct pop_call *call)
+{
     enum pop_outcome outcome;
-    bool over = call->revoke ? pop_tally_revoke(call->voices, n, &outcome)
-                             : pop_tally_validate(call->voices, n, call->pop->options.quorum, &outcome);
-    if (over)
+    if (tally(call, &outcome))
         finish(call, outcome);
+}
+
+/* ---- votes that came by callback ---- */
+
+static void keep_vote(json_t *votes, json_t *vote)
+{
+    if (vote && json_array_append_new(votes, vote) < 0)
+        log_panic("a vote cannot be kept");
+}
+
+/* The voices of those who called back; the others stay pending. */
+static void hear_votes(const struct pop *pop, const struct pop_request *request, enum pop_voice *voices,
+                       char (*errors)[POP_ERROR_SIZE], json_t *ret_votes)
+{
+    size_t k;
+    json_t *given;
+    json_array_foreach((json_t *)(uintptr_t)request->votes, k, given)
+    {
+        for (size_t i = 0; i < pop->options.validator_count; i++) {
+            json_t *vote = NULL;
+            if (voices[i] != POP_VOICE_PENDING ||
+                strcmp(pop->validators[i].name, json_text(given, "validator", "")) != 0)
+                continue;
+            voices[i] = pop_read_vote(&pop->validators[i], request, clock_wall_ms(), pop->options.vote_max_skew_ms,
+                                      given, &vote, errors[i]);
+            keep_vote(ret_votes, vote);
+            if (voices[i] == POP_VOICE_SILENT) /* no vote after all: it is asked */
+                voices[i] = POP_VOICE_PENDING;
+        }
+    }
+}
+
+bool pop_check(const struct pop *pop, const struct pop_request *request, const json_t *vote, bool *ret_valid,
+               struct err *err)
+{
+    const struct pop_options *options = &pop->options;
+    const struct pop_validator *author = pop_vote_author(options->validators, options->validator_count, vote, err);
+    return author && pop_vote_check(author, request, vote, clock_wall_ms(), options->vote_max_skew_ms, ret_valid, err);
+}
+
+bool pop_count(const struct pop *pop, const struct pop_request *request, struct pop_answer *ret)
+{
+    enum pop_voice voices[POP_VALIDATORS_MAX] = {POP_VOICE_PENDING};
+    char errors[POP_VALIDATORS_MAX][POP_ERROR_SIZE] = {{0}};
+    json_t *votes = json_array();
+    hear_votes(pop, request, voices, errors, votes);
+    if (!pop_tally_validate(voices, pop->options.validator_count, pop->options.quorum, &ret->outcome)) {
+        json_decref(votes);
+        return false;
+    }
+    ret->votes = votes;
+    ret->answers = list_answers(pop, voices, errors);
+    return true;
 }
 
 /* ---- answers ---- */
@@ -181,9 +252,23 @@ static enum pop_voice read_validation(struct pop_call *call, size_t i, const str
     enum pop_voice voice = pop_decode_validate(&call->pop->validators[i], &call->request, clock_wall_ms(),
                                                call->pop->options.vote_max_skew_ms, answer->status, answer->body,
                                                answer->body_size, &vote, call->errors[i]);
-    if (vote && json_array_append_new(call->votes, vote) < 0)
-        log_panic("a vote cannot be kept");
+    keep_vote(call->votes, vote);
     return voice;
+}
+
+static enum pop_voice read_answer(struct pop_call *call, size_t i, const struct http_answer *answer)
+{
+    switch (call->operation) {
+    case VALIDATE:
+        return read_validation(call, i, answer);
+    case COMMIT:
+        return pop_decode_commit(call->request.payment_id, answer->status, answer->body, answer->body_size,
+                                 call->errors[i]);
+    case REVOKE:
+        return pop_decode_revoke(call->request.payment_id, answer->status, answer->body, answer->body_size,
+                                 call->errors[i]);
+    }
+    return POP_VOICE_SILENT;
 }
 
 static void on_answer(void *arg, const struct http_answer *answer)
@@ -194,11 +279,8 @@ static void on_answer(void *arg, const struct http_answer *answer)
     part->http = NULL;
     if (answer->outcome != HTTP_ANSWERED)
         be_silent(call, i, answer_silence(answer, call->pop->options.timeout_ms));
-    else if (call->revoke)
-        call->voices[i] = pop_decode_revoke(call->request.payment_id, answer->status, answer->body, answer->body_size,
-                                            call->errors[i]);
     else
-        call->voices[i] = read_validation(call, i, answer);
+        call->voices[i] = read_answer(call, i, answer);
     count(call);
 }
 
@@ -232,6 +314,8 @@ static struct pop_call *ask_all(struct pop_call *call, const char *target, const
     size_t asked = 0;
     for (size_t i = 0; i < call->pop->options.validator_count; i++) {
         struct err failure = {0};
+        if (call->voices[i] != POP_VOICE_PENDING)
+            continue;
         if (ask(call, i, target, body, &failure) == 0) {
             asked++;
             continue;
@@ -269,23 +353,37 @@ struct pop_call *pop_validate(struct pop *pop, const struct pop_request *request
     call->request = *request;
     memcpy(call->currency, request->currency, sizeof call->currency);
     call->request.currency = call->currency;
-    call->request.reference = NULL; /* only the body needs it */
-    char *body = pop_encode_validate(request, clock_wall_ms());
+    call->request.reference = call->request.votes = NULL; /* only needed here */
+    hear_votes(pop, request, call->voices, call->errors, call->votes);
+    char *body = pop_encode_validate(request, pop->options.callback_url, clock_wall_ms());
     call = ask_all(call, "/v1/validations", body, err);
     free(body);
     return call;
 }
 
-struct pop_call *pop_revoke(struct pop *pop, struct uuid payment_id,
-                            void (*done)(void *arg, const struct pop_answer *answer), void *arg, struct err *err)
+/* Tells every validator what became of the purchase. */
+static struct pop_call *tell_all(struct pop *pop, enum operation operation, const char *what, struct uuid payment_id,
+                                 void (*done)(void *arg, const struct pop_answer *answer), void *arg, struct err *err)
 {
     char id[UUID_TEXT_SIZE], target[TARGET_MAX];
     uuid_format(payment_id, id);
-    snprintf(target, sizeof target, "/v1/validations/%s/revoke", id);
+    snprintf(target, sizeof target, "/v1/validations/%s/%s", id, what);
     struct pop_call *call = new_call(pop, done, arg);
-    call->revoke = true;
+    call->operation = operation;
     call->request.payment_id = payment_id;
     return ask_all(call, target, NULL, err);
+}
+
+struct pop_call *pop_commit(struct pop *pop, struct uuid payment_id,
+                            void (*done)(void *arg, const struct pop_answer *answer), void *arg, struct err *err)
+{
+    return tell_all(pop, COMMIT, "commit", payment_id, done, arg, err);
+}
+
+struct pop_call *pop_revoke(struct pop *pop, struct uuid payment_id,
+                            void (*done)(void *arg, const struct pop_answer *answer), void *arg, struct err *err)
+{
+    return tell_all(pop, REVOKE, "revoke", payment_id, done, arg, err);
 }
 
 void pop_cancel(struct pop_call *call)

@@ -41,10 +41,12 @@ static int count_of(const enum pop_voice *voices, size_t count, enum pop_voice v
     return n;
 }
 
+/* What nobody can change any more; else, once all are in, whether it is worth waiting for those who call back. */
 bool pop_tally_validate(const enum pop_voice *voices, size_t count, int quorum, enum pop_outcome *ret)
 {
     int yes = count_of(voices, count, POP_VOICE_YES), no = count_of(voices, count, POP_VOICE_NO);
     int revoked = count_of(voices, count, POP_VOICE_REVOKED), pending = count_of(voices, count, POP_VOICE_PENDING);
+    int deferred = count_of(voices, count, POP_VOICE_DEFERRED);
     int blocking = (int)count - quorum + 1; /* so many that never say yes put the quorum out of reach */
     if (yes >= quorum)
         *ret = POP_VALIDATED;
@@ -52,20 +54,33 @@ bool pop_tally_validate(const enum pop_voice *voices, size_t count, int quorum, 
         *ret = POP_REVOKED;
     else if (no + revoked >= blocking)
         *ret = POP_REJECTED;
-    else if (pending == 0)
-        *ret = POP_UNKNOWN;
-    else
+    else if (pending > 0)
         return false;
+    else
+        *ret = yes + deferred >= quorum ? POP_DEFERRED : POP_UNKNOWN;
+    return true;
+}
+
+/* Every one of them has to say it. */
+static bool tally_all(const enum pop_voice *voices, size_t count, enum pop_voice voice, enum pop_outcome said,
+                      enum pop_outcome *ret)
+{
+    if (count_of(voices, count, POP_VOICE_PENDING) > 0)
+        return false;
+    *ret = count_of(voices, count, voice) == (int)count ? said : POP_UNKNOWN;
     return true;
 }
 
 bool pop_tally_revoke(const enum pop_voice *voices, size_t count, enum pop_outcome *ret)
 {
-    if (count_of(voices, count, POP_VOICE_PENDING) > 0)
-        return false;
-    bool all = count_of(voices, count, POP_VOICE_REVOKED) == (int)count;
-    *ret = all ? POP_REVOKED : POP_UNKNOWN;
-    return true;
+    return tally_all(voices, count, POP_VOICE_REVOKED, POP_REVOKED, ret);
+}
+
+bool pop_tally_commit(const enum pop_voice *voices, size_t count, enum pop_outcome *ret)
+{
+    *ret = POP_REVOKED;
+    return count_of(voices, count, POP_VOICE_REVOKED) > 0 ||
+           tally_all(voices, count, POP_VOICE_COMMITTED, POP_COMMITTED, ret);
 }
 
 /* ---- votes ---- */
@@ -143,6 +158,26 @@ bool pop_vote_check(const struct pop_validator *validator, const struct pop_requ
     return true;
 }
 
+const struct pop_validator *pop_vote_author(const struct pop_validator *validators, size_t count, const json_t *vote,
+                                            struct err *err)
+{
+    struct pop_request own = {.amount = json_int(vote, "amount", 0), .currency = json_text(vote, "currency", "")};
+    const char *name = json_text(vote, "validator", ""), *verdict;
+    if (uuid_parse(json_text(vote, "paymentId", ""), &own.payment_id) < 0) {
+        err_set(err, ERR_INVALID, "the vote names no payment");
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(validators[i].name, name) != 0)
+            continue;
+        bool genuine = check_subject(&validators[i], &own, vote, err) == 0 && check_verdict(vote, &verdict, err) == 0 &&
+                       check_signature(&validators[i], &own, vote, verdict, json_text(vote, "at", ""), err) == 0;
+        return genuine ? &validators[i] : NULL;
+    }
+    err_set(err, ERR_INVALID, "the vote is of no validator that is configured here");
+    return NULL;
+}
+
 /* ---- answers ---- */
 
 /* The kept vote is what was signed, and of the free text as much as a person may want to read; nothing else that was
@@ -163,12 +198,14 @@ static json_t *copy_vote(const json_t *vote)
     return copy;
 }
 
-static enum pop_voice read_vote(const struct pop_validator *validator, const struct pop_request *request,
-                                int64_t now_ms, int64_t max_skew_ms, const json_t *vote, json_t **ret_vote,
-                                char why[static POP_ERROR_SIZE])
+enum pop_voice pop_read_vote(const struct pop_validator *validator, const struct pop_request *request, int64_t now_ms,
+                             int64_t max_skew_ms, const json_t *vote, json_t **ret_vote,
+                             char why[static POP_ERROR_SIZE])
 {
     struct err err = {0};
     bool valid;
+    *ret_vote = NULL;
+    why[0] = '\0';
     if (!pop_vote_check(validator, request, vote, now_ms, max_skew_ms, &valid, &err)) {
         snprintf(why, POP_ERROR_SIZE, "%.*s", POP_ERROR_SIZE - 1, err.text);
         return POP_VOICE_SILENT;
@@ -182,6 +219,13 @@ static bool says_revoked(const json_t *root)
     return strcmp(json_text(root, "error", ""), "revoked") == 0;
 }
 
+static bool says_status(const json_t *root, struct uuid payment_id, const char *status)
+{
+    char id[UUID_TEXT_SIZE];
+    uuid_format(payment_id, id);
+    return strcmp(json_text(root, "paymentId", ""), id) == 0 && strcmp(json_text(root, "status", ""), status) == 0;
+}
+
 enum pop_voice pop_decode_validate(const struct pop_validator *validator, const struct pop_request *request,
                                    int64_t now_ms, int64_t max_skew_ms, int status, const char *body, size_t size,
                                    json_t **ret_vote, char why[static POP_ERROR_SIZE])
@@ -191,7 +235,9 @@ enum pop_voice pop_decode_validate(const struct pop_validator *validator, const 
     *ret_vote = NULL;
     why[0] = '\0';
     if (status == 200 && json_is_object(root))
-        voice = read_vote(validator, request, now_ms, max_skew_ms, root, ret_vote, why);
+        voice = pop_read_vote(validator, request, now_ms, max_skew_ms, root, ret_vote, why);
+    else if (status == 202 && says_status(root, request->payment_id, "pending"))
+        voice = POP_VOICE_DEFERRED;
     else if (status == 409 && says_revoked(root))
         voice = POP_VOICE_REVOKED;
     else
@@ -200,14 +246,28 @@ enum pop_voice pop_decode_validate(const struct pop_validator *validator, const 
     return voice;
 }
 
+enum pop_voice pop_decode_commit(struct uuid payment_id, int status, const char *body, size_t size,
+                                 char why[static POP_ERROR_SIZE])
+{
+    json_t *root = json_decode(body, size, NULL);
+    enum pop_voice voice = POP_VOICE_SILENT;
+    if (status == 200 && says_status(root, payment_id, "committed"))
+        voice = POP_VOICE_COMMITTED;
+    else if (status == 409 && says_revoked(root))
+        voice = POP_VOICE_REVOKED;
+    json_decref(root);
+    why[0] = '\0';
+    if (voice == POP_VOICE_SILENT)
+        snprintf(why, POP_ERROR_SIZE,
+                 status == 200 ? "the answer is not about this payment's commit" : "the answer is HTTP %d", status);
+    return voice;
+}
+
 enum pop_voice pop_decode_revoke(struct uuid payment_id, int status, const char *body, size_t size,
                                  char why[static POP_ERROR_SIZE])
 {
-    char id[UUID_TEXT_SIZE];
-    uuid_format(payment_id, id);
     json_t *root = json_decode(body, size, NULL);
-    bool revoked = status == 200 && strcmp(json_text(root, "paymentId", ""), id) == 0 &&
-                   strcmp(json_text(root, "status", ""), "revoked") == 0;
+    bool revoked = status == 200 && says_status(root, payment_id, "revoked");
     json_decref(root);
     why[0] = '\0';
     if (!revoked)
@@ -229,13 +289,14 @@ static json_t *reference_text(const json_t *reference)
     return json_sprintf("%s:%s", type, id);
 }
 
-char *pop_encode_validate(const struct pop_request *request, int64_t now_ms)
+char *pop_encode_validate(const struct pop_request *request, const char *callback_url, int64_t now_ms)
 {
     char id[UUID_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
     uuid_format(request->payment_id, id);
-    json_t *body = json_pack("{s:s, s:I, s:s, s:o, s:s}", "paymentId", id, "amount", (json_int_t)request->amount,
+    json_t *body = json_pack("{s:s, s:I, s:s, s:o, s:s, s:s*}", "paymentId", id, "amount", (json_int_t)request->amount,
                              "currency", request->currency, "reference", reference_text(request->reference),
-                             "requestedAt", clock_format(request->since_ms ? request->since_ms : now_ms, at));
+                             "requestedAt", clock_format(request->since_ms ? request->since_ms : now_ms, at),
+                             "callbackUrl", callback_url && *callback_url ? callback_url : NULL);
     char *text = body ? json_encode(body) : NULL;
     if (!text)
         log_panic("a validation request cannot be encoded");

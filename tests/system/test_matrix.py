@@ -1,0 +1,227 @@
+"""Every way in which a provider can misbehave, at every call that we make to one: twenty payments for each, all side by side."""
+
+import collections
+import dataclasses
+
+import farm as farms
+import world as worlds
+
+EACH = 20
+UNDER_WAY = 300  # payments at once, so that it is the fault that delays and not the load
+SECONDS = 100
+
+# The twin's fault and how often it strikes. Cut connections twice: libcurl by itself sends once more what was cut on a kept connection.
+FAULTS = {
+    "decline": {"fault": "decline"},
+    "delay past timeout": {"fault": "delay", "delayMs": 2500},
+    "500 before": {"fault": "answer_500_before"},
+    "500 after": {"fault": "answer_500_after"},
+    "500 before, not kept": {"fault": "answer_500_before", "stored": False},
+    "500 after, not kept": {"fault": "answer_500_after", "stored": False},
+    "reset before": {"fault": "close_before", "times": 2},
+    "reset after": {"fault": "close_after", "times": 2},
+    "garbage": {"fault": "garbage"},
+    "slow body": {"fault": "slow_body"},
+    "late effect": {"fault": "late_effect", "times": 2},
+    "silent": {"fault": "silent"},
+}
+KEPT_ONLY_BY_STRIPE = ("500 before, not kept", "500 after, not kept")
+
+# How a payment may end: its state, how the last of its facts begins, and what its merchant was told, in this order.
+ENDS = {
+    "completed": ("completed", "notice:payment.completed:webhook", ["completed"]),
+    "failed": ("failed", "notice:payment.failed:webhook", ["failed"]),
+    "refunded": ("refunded", "notice:payment.refunded.1:webhook", ["completed", "refunded"]),
+    "taken back": ("refunded", "token:released", ["completed", "refunded"]),
+    "not taken back": ("refunded", "dead:", ["completed", "refunded"]),  # refused for good: left to a person
+    "refund refused": ("completed", "notice:payment.refund_failed.1:webhook", ["completed", "refund_failed"]),
+    "refund in doubt": ("completed", "refund:1:doubt:4", ["completed"]),  # L6: never concluded absent, left to a person
+}
+
+
+@dataclasses.dataclass
+class Point:
+    """A call: the payment that makes it, what leads there, and how it ends under any fault but those in `other`."""
+
+    flow: str
+    end: str
+    other: dict = dataclasses.field(default_factory=dict)
+    before: dict = None  # a fault that has to come first
+    refund: bool = False
+    token: str = "pm_card_visa"
+    faults: tuple = tuple(FAULTS)
+
+
+def kept_500(at):
+    return {"at": at, "fault": "answer_500_after"}
+
+
+OTHERS = tuple(name for name in FAULTS if name not in KEPT_ONLY_BY_STRIPE)
+REJECTED = {"at": "validator.validate", "fault": "decline", "delayMs": 1000, "times": 3}  # late enough for the hold to stand
+DECLINED = "pm_card_chargeDeclined"
+POINTS = {
+    # a 500 that Stripe keeps spends the key: nothing was done, nothing can be done any more (ADR 9)
+    "stripe.authorize": Point("plain", "completed", {"decline": "failed", "500 before": "failed"}),
+    "stripe.capture": Point("plain", "completed", {"decline": "failed", "500 before": "failed"}),
+    "stripe.cancel": Point("dual", "failed", before=REJECTED),
+    "stripe.refund": Point("plain", "refunded", {"decline": "refund refused", "500 before": "refund in doubt"}, refund=True),
+    "stripe.search": Point("plain", "completed", before=kept_500("stripe.authorize"), faults=OTHERS),
+    "stripe.retrieve": Point("plain", "completed", before=kept_500("stripe.capture"), faults=OTHERS),
+    "stripe.refund_retrieve": Point("plain", "refunded", before=kept_500("stripe.refund"), refund=True, faults=OTHERS),
+    "validator.validate": Point("dual", "completed", {"decline": "failed"}, faults=OTHERS),
+    "validator.revoke": Point("dual", "failed", token=DECLINED, faults=OTHERS),
+    "token.reserve": Point("dual", "completed", {"decline": "failed"}, faults=OTHERS),
+    "token.activate": Point("dual", "completed", {"decline": "failed"}, faults=OTHERS),
+    "token.release": Point("dual", "failed", token=DECLINED, faults=OTHERS),
+    "token.deactivate": Point("dual", "taken back", {"decline": "not taken back"}, refund=True, faults=OTHERS),
+    "webhook.deliver": Point("plain", "completed", faults=OTHERS),
+}
+PUBLISHERS = {"plain": "shop", "dual": "tickets"}
+# A void whose key is spent is sent again under the key of its question (ADR 9).
+KEYS = {("stripe.cancel", fault): 2 for fault in ("decline", "500 before", "500 after")}
+
+
+class Run:
+    """All payments of the table: what each is for, and what was shown of it on its way."""
+
+    def __init__(self, world):
+        self.world = world
+        self.cells = {}  # payment -> (point, fault)
+        self.asked_back = set()
+        self.shown = collections.defaultdict(list)  # payment -> the states that its publisher saw, without repeats
+        self.under_way = set()
+
+    def point(self, payment):
+        return POINTS[self.cells[payment][0]]
+
+    def end(self, payment):
+        at, fault = self.cells[payment]
+        return POINTS[at].other.get(fault, POINTS[at].end)
+
+    def begin_one_of_each(self):
+        commands = {"shop": [], "tickets": []}
+        for at, point in POINTS.items():
+            for fault in point.faults:
+                publisher, key = PUBLISHERS[point.flow], self.world.key()
+                payment = self.world.expect(key, publisher)
+                self.cells[payment] = (at, fault)
+                self.under_way.add(payment)
+                self.arm(payment, point, at, fault)
+                body = self.world.dual(token=point.token) if point.flow == "dual" else self.world.plain()
+                commands[publisher].append(("payment.create", key, body))
+        for publisher, wanted in commands.items():
+            self.world.publish(wanted, publisher)
+
+    def arm(self, payment, point, at, fault):
+        if point.before:
+            self.world.fault(payment, **point.before)
+        wish = {"times": 1} | FAULTS[fault]
+        if at.startswith("validator."):
+            wish["times"] *= farms.VALIDATORS  # all of them
+        self.world.fault(payment, at, **wish)
+
+    def ask_back(self, payments):
+        """The whole payment, as soon as it is completed."""
+        for publisher in PUBLISHERS.values():
+            wanted = [payment for payment in payments if self.world.created[payment] == publisher]
+            if wanted:
+                self.world.publish([("payment.refund", self.world.key(), {"paymentId": payment}) for payment in wanted], publisher)
+        self.asked_back.update(payments)
+
+    def look(self):
+        """Notes what is shown of each payment, and lets go of those at their end."""
+        rows = self.world.sql("select payment_id::text, array_agg(slot) from ledger.event where payment_id = any(%s::uuid[]) group by 1",
+                              list(self.under_way))
+        back = []
+        for payment, slots in rows:
+            state = self.note_shown(payment)
+            if state == "completed" and self.point(payment).refund and payment not in self.asked_back:
+                back.append(payment)
+            if any(slot.startswith(ENDS[self.end(payment)][1]) for slot in slots):
+                self.under_way.discard(payment)
+        self.ask_back(back)
+
+    def note_shown(self, payment):
+        state = self.world.state(payment)
+        if [state] != self.shown[payment][-1:]:
+            self.shown[payment].append(state)
+        return state
+
+    def all_ended(self):
+        if len(self.cells) < EACH * sum(len(point.faults) for point in POINTS.values()) and len(self.under_way) < UNDER_WAY:
+            self.begin_one_of_each()
+        self.look()
+        return not self.under_way
+
+
+def told(world):
+    """{payment: what its merchant was told, in order}; a repeat must say the same."""
+    stories = collections.defaultdict(list)
+    for webhook in world.twin("/_twin/books/webhooks")["webhooks"]:
+        assert webhook["differing"] == 0, webhook
+        stories[webhook["paymentId"]].append(webhook["type"].removeprefix("payment."))
+    return stories
+
+
+def keys_used(world):
+    """{(payment, point): the idempotency keys of its requests}"""
+    used = collections.defaultdict(set)
+    for at in ("stripe.authorize", "stripe.capture", "stripe.cancel", "stripe.refund"):
+        for request in world.twin(f"/_twin/requests?at={at}&limit=10000"):
+            used[request["paymentId"], at].add(request["idempotencyKey"])
+    return used
+
+
+TOKENS = {"completed": {"active"}, "failed": {"released", "refused", "expired"}, "taken back": {"deactivated"},
+          "not taken back": {"active"}}
+
+
+def statuses(rows):
+    found = collections.defaultdict(set)
+    for row in rows:
+        found[row["paymentId"]].add(row["status"])
+    return found
+
+
+def complaints(world, run):
+    """(payment, what is wrong with it), for each thing that is."""
+    stories, keys, intents = told(world), keys_used(world), world.twin("/_twin/books/stripe")["payments"]
+    tokens = statuses(world.twin("/_twin/books/tokens")["reservations"])
+    proofs = statuses(world.twin("/_twin/books/validators")["validations"])
+    hits = {(fault["paymentId"], fault["at"]): fault["hits"] for fault in world.twin("/_twin/faults")}
+    for payment, (at, fault) in run.cells.items():
+        end = run.end(payment)
+        state, _, story = ENDS[end]
+        run.note_shown(payment)
+        if not hits[payment, at]:
+            yield payment, "the fault did not strike"
+        ends = [shown for shown in run.shown[payment] if shown in worlds.ENDED]
+        if ends != (["completed", "refunded"] if state == "refunded" else [state]) or run.shown[payment][-1] != state:
+            yield payment, f"was shown as {run.shown[payment]}"
+        if stories[payment] != story:
+            yield payment, f"its merchant was told {stories[payment]}"
+        for call in ("stripe.authorize", "stripe.capture", "stripe.cancel", "stripe.refund"):
+            if len(keys[payment, call]) > (KEYS.get((at, fault), 1) if call == at else 1):
+                yield payment, f"{call} under {keys[payment, call]}"
+        if len(intents.get(payment, [])) > 1 or any(len(intent["refunds"]) > 1 for intent in intents.get(payment, [])):
+            yield payment, f"twice at Stripe: {intents[payment]}"
+        if run.point(payment).flow == "dual":
+            if not tokens[payment] or not tokens[payment] <= TOKENS[end]:
+                yield payment, f"its tokens are {tokens[payment]}"
+            if ("revoked" in proofs[payment]) if end == "completed" else (proofs[payment] != {"revoked"}):
+                yield payment, f"its proofs are {proofs[payment]}"
+
+
+def test_every_fault_at_every_call(world):
+    run = Run(world)
+    try:
+        farms.wait_for(run.all_ended, SECONDS, "x")
+    except farms.FarmError:
+        left = collections.Counter(run.cells[payment] for payment in run.under_way)
+        one = next(iter(run.under_way))
+        raise AssertionError(f"have not ended: {left}; {one} {run.cells[one]}: {world.status(one)} {world.facts(one)}") from None
+    wrong = collections.defaultdict(list)
+    for payment, what in complaints(world, run):
+        wrong[run.cells[payment]].append(f"{payment}: {what}")
+    assert not wrong, "\n".join(f"{at}, {fault}: {len(found)} times, e.g. {found[0]}" for (at, fault), found in wrong.items())
+    assert set(collections.Counter(run.cells.values()).values()) == {EACH}
