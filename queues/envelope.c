@@ -93,19 +93,25 @@ static size_t string_end(const char *bytes, size_t size, size_t at)
     return at < size ? at + 1 : size;
 }
 
-/* Masks the letters and digits of a JSON value, strings, arrays and objects whole; returns its end. */
+/* Masks what stands between quotes, and what else is no structure, of a JSON value, arrays and objects whole; returns its end. */
 static size_t mask_value(char *bytes, size_t size, size_t at)
 {
     int depth = 0;
     do {
         char c = bytes[at];
-        size_t end = c == '"' ? string_end(bytes, size, at) : at + 1;
         if (depth == 0 && (c == ',' || c == '}' || c == ']'))
             return at;
         depth += (c == '{' || c == '[') - (c == '}' || c == ']');
-        for (; at < end; at++)
-            if (bytes[at] != '"' && bytes[at] != '\\' && !strchr(",:{}[]", bytes[at]) && !is_blank(bytes[at]))
+        if (c == '"') {
+            size_t end = string_end(bytes, size, at);
+            bool closed = end - at >= 2 && bytes[end - 1] == '"';
+            memset(bytes + at + 1, '*', end - at - 1 - closed);
+            at = end;
+        } else {
+            if (!strchr(",:{}[]", c) && !is_blank(c))
                 bytes[at] = '*';
+            at++;
+        }
         if (depth == 0 && (c == '"' || c == '}' || c == ']'))
             return at;
     } while (at < size);

@@ -60,9 +60,10 @@ int schema_check(const char *schema, const json_t *body, json_t *details, struct
 void command_message(const char *type, struct uuid id, struct uuid payment_id, const char *slot, const json_t *extra,
                      const char *user, struct message *ret);
 
-/* Masks card numbers (13-19 digits with usual separators, Luhn, known prefixes) in place in raw bytes; returns how many (L11). */
+/* Masks card numbers (13-19 digits with usual separators, Luhn, known prefixes) and the values of members that are named like a card number or a security
+ * code ("cvv": "123") in place in raw bytes, which need not be JSON; returns how many (L11). */
 size_t mask_card_numbers(char *bytes, size_t size);
-/* The same in every text within a JSON value, names of members left alone. */
+/* The same in every text within a JSON value, and in the names of its members. */
 void mask_card_numbers_json(json_t *value);
 /* True when a JSON value carries something that looks like a card number, or a member named like a card number or CVV. *ret_field names it. */
 bool carries_card_number(const json_t *value, char *ret_field, size_t ret_size);

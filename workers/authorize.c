@@ -565,20 +565,24 @@ static enum verdict settle_void(struct job *job)
 
 /* --- cancel --- */
 
+/* The decision that this key caused, for another body (L10). */
+static bool decided_otherwise(const struct job *job)
+{
+    const struct fact *decision = job->payment.decision;
+    return job_caused(job, decision) && strcmp(json_text(decision->body, "sha256", ""), job->command.sha256) != 0;
+}
+
 /* Too late is an answer, too; its own repeat is none. */
 static enum verdict cancel_after_decision(struct job *job)
 {
-    const struct fact *decision = job->payment.decision;
-    if (!job_caused(job, decision)) {
+    if (!job_caused(job, job->payment.decision)) {
         json_auto_t *body = json_pack("{s:b, s:s, s:s, s:s}", "success", 0, "error", "TOO_LATE", "error_code",
                                       "TOO_LATE", "message", "the payment was decided before");
         note_command(job);
         job_reply(job, body);
         return VERDICT_DONE;
     }
-    if (strcmp(json_text(decision->body, "sha256", ""), job->command.sha256) != 0)
-        return key_conflict(job);
-    return VERDICT_DONE;
+    return decided_otherwise(job) ? key_conflict(job) : VERDICT_DONE;
 }
 
 static enum verdict plan_cancel(struct job *job)
@@ -596,12 +600,11 @@ static enum verdict plan_cancel(struct job *job)
     return VERDICT_CALL;
 }
 
-/* Nothing was decided although we tried: the key belongs to another command (L10). */
+/* Nothing was decided although we tried, or by another worker for another body: the key belongs to another command (L10). */
 static enum verdict call_cancel(struct job *job)
 {
-    if (job->payment.decision_kind == UNDECIDED)
-        return key_conflict(job);
-    return VERDICT_DONE;
+    bool lost = job->payment.decision_kind == UNDECIDED || decided_otherwise(job);
+    return lost ? key_conflict(job) : VERDICT_DONE;
 }
 
 static const struct step steps[] = {

@@ -71,11 +71,18 @@ static bool undoing_was_refused(const struct job *job, const struct refund *refu
     return job->payment.state == SAGA_UNWINDING && refund->result && strcmp(refund->result->outcome, "refused") == 0;
 }
 
+/* Refund n, that this key caused, was asked for with another body (L10). */
+static bool asked_otherwise(const struct job *job, int n)
+{
+    const json_t *intent = job->payment.refunds[n].intent->body;
+    return job->command.type->is_public && strcmp(json_text(intent, "sha256", ""), job->command.sha256) != 0;
+}
+
 static enum verdict plan_again(struct job *job, int n)
 {
     const struct refund *refund = &job->payment.refunds[n];
-    if (job->command.type->is_public && strcmp(json_text(refund->intent->body, "sha256", ""), job->command.sha256) != 0)
-        return key_conflict(job); /* L10 */
+    if (asked_otherwise(job, n))
+        return key_conflict(job);
     if (undoing_was_refused(job, refund))
         return job_dead(job, DEATH_REFUSED, "the provider refuses the refund that undoes the payment");
     return is_open(refund) ? VERDICT_CALL : VERDICT_DONE;
@@ -154,6 +161,8 @@ static enum verdict start(struct job *job, int n, int question)
 static enum verdict call_refund(struct job *job)
 {
     int own = own_refund(job);
+    if (own && asked_otherwise(job, own))
+        return key_conflict(job); /* another worker had the key's first body */
     if (own)
         return is_open(&job->payment.refunds[own]) ? start(job, own, 0) : VERDICT_DONE;
     if (job->payment.refund_count >= job->target)

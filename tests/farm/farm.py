@@ -280,9 +280,10 @@ class Farm:
 
     def start_twins(self):
         command = [self.program("acquit-twins"), "--port", str(self.port("twins")), "--keys", self.path("twins/keys"), "--validators",
-                   str(VALIDATORS), "--webhook-secret", self.secret("webhook"), "--stripe-key", self.secret("stripe"), "--token-key",
-                   self.secret("tokens"), "--state", self.path("twins/state.jsonl")]
-        self.start_program("twins", command, ready=False)
+                   str(VALIDATORS), "--state", self.path("twins/state.jsonl")]
+        environment = {"TWINS_STRIPE_KEY": self.secret("stripe"), "TWINS_TOKEN_KEY": self.secret("tokens"),
+                       "TWINS_WEBHOOK_SECRET": self.secret("webhook")}
+        self.start_program("twins", command, environment, ready=False)
         wait_for(self._twins_healthy, READY_SECONDS, f"the twins, {self.path('log/twins.log')}")
 
     def _twins_healthy(self):

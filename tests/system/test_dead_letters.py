@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import uuid
 
 import pika
 import pytest
@@ -52,13 +53,18 @@ def settle_queue(world):
         farms.wait_for(lambda n=name: world.queue_depth("acquit." + n)[0] == 0, 20, f"an empty queue {name}")
 
 
-def test_replay_before_anything_else_finishes_the_work(world):
-    """After the abort the release dies three times and is held; the operator's replay ends the payment."""
+def held_release(world):
+    """A payment whose tokens nobody releases, and the letter that says so."""
     key = world.key()
     payment = world.expect(key, "tickets")
     world.fault(payment, "token.release", "answer_500_before", times=3)
     world.pay(world.dual(token="pm_card_chargeDeclined"), "tickets", key)
-    letter = world.wait_dead_letter(payment)
+    return payment, world.wait_dead_letter(payment)
+
+
+def test_replay_before_anything_else_finishes_the_work(world):
+    """After the abort the release dies three times and is held; the operator's replay ends the payment."""
+    payment, letter = held_release(world)
     assert letter["state"] == "held" and letter["type"] == "token.release" and world.state(payment) == "processing"
     world.farm.acquit("dlq", "replay", letter["id"], "--reason", "the token system is back", "--actor", "night-shift")
     world.wait_state(payment, "failed")
@@ -188,3 +194,190 @@ def test_nobody_cancels_the_payment_of_another(world):
     world.publish([("payment.refund", key, {"paymentId": payment})], "tickets")
     farms.wait_for(lambda: [x for x in world.dead_letters() if x.get("messageId") == key and x["reason"] == "unknown_payment"], 30, "the refusal")
     assert world.state(payment) == "completed"
+
+
+# --- discards ---
+
+def say(world, word, letter, *more, reason="the seat was sold at the counter", actor="night-shift"):
+    """(exit code, what is told of this letter) of `acquit dlq replay` or `discard`."""
+    done = world.farm.acquit("dlq", word, letter, "--reason", reason, "--actor", actor, "--json", *more, check=False)
+    (told,) = json.loads(done.stdout)[word + "s"]
+    return done.returncode, told
+
+
+def show(world, letter):
+    return json.loads(world.farm.acquit("dlq", "show", letter, "--json"))
+
+
+def in_state(world, state):
+    return [letter["id"] for letter in json.loads(world.farm.acquit("dlq", "list", "--state", state, "--limit", "200", "--json"))["deadLetters"]]
+
+
+def words_of(world, payment):
+    """[(slot's number, outcome, actor, reason)] of all words on the letters of this payment, or on the letter with this id."""
+    rows = world.sql("select slot, outcome, actor, body->>'reason' from ledger.event where payment_id = %s and slot like 'replay:%%' order by seq", payment)
+    return [(int(slot.rsplit(":", 1)[1]), *rest) for slot, *rest in rows]
+
+
+def look(world, payment):
+    """Has the payment looked at, and waits until that and what followed from it are done."""
+    def looks():
+        with open(world.farm.path("log", "compensate-1.log"), encoding="utf-8") as log:
+            return sum(f"payment.look payment={payment} " in line and "result=done" in line for line in log)
+    before = looks()
+    world.publish_internal("payment.look", str(uuid.uuid4()), {"paymentId": payment})
+    farms.wait_for(lambda: looks() > before, 20, "a look")
+    settle_queue(world)
+
+
+def test_what_is_discarded_is_recorded_and_stays_unsaid(world):
+    """Who and why stand in the ledger, the operator is told that the payment hangs; a look says everything but that command."""
+    payment, letter = held_release(world)
+    assert letter["state"] == "held" and letter["words"] == 0
+    before = world.requests(payment)
+    assert len([one for one in before if one["at"] == "token.release"]) == 3
+    code, told = say(world, "discard", letter["id"])
+    public = "tx_" + payment.replace("-", "")
+    assert (code, told["result"], told["n"], told["actor"]) == (0, "discarded", 1, "night-shift"), told
+    assert told["effect"] == f"its payment {public} is still processing: something is left for this command to do, and nobody else will do it"
+    assert words_of(world, payment) == [(1, "discarded", "night-shift", "the seat was sold at the counter")]
+    assert letter["id"] in in_state(world, "discarded") and letter["id"] not in in_state(world, "held") + in_state(world, "replayed")
+    shown = show(world, letter["id"])
+    assert (shown["state"], shown["words"], shown["replays"]) == ("discarded", 1, 0) and shown["discardEffect"] == told["effect"]
+    assert shown["facts"][-1]["outcome"] == "discarded" and shown["facts"][-1]["body"] == {"reason": "the seat was sold at the counter"}
+    text = world.farm.acquit("dlq", "show", letter["id"])
+    assert "last word    discarded by night-shift at " in text and "if discarded its payment " + public in text
+    for _ in range(2):
+        look(world, payment)
+    assert world.requests(payment) == before and not world.has(payment, "token:released") and world.state(payment) == "processing"
+    assert len(world.dead_letters(payment)) == 1
+    assert say(world, "replay", letter["id"])[0] == 0
+    world.wait_state(payment, "failed")
+
+
+def test_a_discard_is_not_the_last_word_for_ever(world):
+    """Twice is refused, and told who did it; a replay after it works; then it may be discarded again."""
+    payment, letter = held_release(world)
+    assert say(world, "discard", letter["id"])[0] == 0
+    code, told = say(world, "discard", letter["id"], actor="day-shift")
+    assert (code, told["result"]) == (1, "refused") and told["message"].startswith("it is discarded already, by night-shift at 2"), told
+    assert told["message"].endswith(": the seat was sold at the counter") and len(words_of(world, payment)) == 1
+    code, told = say(world, "replay", letter["id"], actor="day-shift", reason="it was not")
+    assert (code, told["result"], told["n"]) == (0, "replayed", 2), told
+    world.wait_state(payment, "failed")
+    assert world.facts(payment)["token:released"] == "released"
+    shown = show(world, letter["id"])
+    assert (shown["state"], shown["words"], shown["replays"]) == ("replayed", 2, 1)
+    code, told = say(world, "discard", letter["id"])
+    assert (code, told["result"], told["n"], told["effect"]) == (0, "discarded", 3, "nothing left to do"), told
+    assert [word[:3] for word in words_of(world, payment)] == [(1, "discarded", "night-shift"), (2, "replayed", "day-shift"), (3, "discarded", "night-shift")]
+
+
+@pytest.mark.parametrize("name", ["no JSON", "a card number"])
+def test_what_cannot_be_replayed_can_be_discarded(world, name):
+    key, body = world.key(), BAD[name]
+    world.publish([("payment.create", key, body)])
+    letter = farms.wait_for(lambda: next((x for x in world.dead_letters() if x.get("messageId") == key), None), 20, "the archive")
+    code, told = say(world, "discard", letter["id"], reason="the app was told")
+    assert (code, told["result"], told["effect"]) == (0, "discarded", "nothing a replay could mend: publish a corrected message"), told
+    home = letter["paymentId"] or letter["id"]
+    assert words_of(world, home) == [(1, "discarded", "night-shift", "the app was told")] and letter["id"] in in_state(world, "discarded")
+
+
+def test_a_type_that_nobody_knows_can_be_discarded(world):
+    mark = len(world.sql("select 1 from ledger.dead_letter"))
+    with world.channel("acquit-worker") as channel:
+        channel.basic_publish("acquit.cmd", "payment.creat", b"\xff\xfe", mandatory=True)
+    farms.wait_for(lambda: len(world.sql("select 1 from ledger.dead_letter")) > mark, 20, "its row")
+    letter = next(x for x in world.dead_letters() if x["reason"] == "unroutable")
+    assert say(world, "replay", letter["id"])[1]["result"] == "refused"
+    code, told = say(world, "discard", letter["id"])
+    assert (code, told["result"], told["effect"]) == (0, "discarded", "it could not be sent again anyway"), told
+    assert say(world, "replay", letter["id"])[1]["result"] == "refused" and letter["id"] in in_state(world, "discarded")
+
+
+def test_a_notice_that_is_discarded_is_not_told(world):
+    """Its payment has ended, so nothing hangs; the shop hears nothing, also after a look."""
+    key = world.key()
+    payment = world.expect(key, "shop")
+    world.fault(payment, "webhook.deliver", "answer_500_before", times=3)
+    world.pay(world.plain(), key=key)
+    letter = world.wait_dead_letter(payment)
+    code, told = say(world, "discard", letter["id"], reason="the shop has closed for good")
+    assert code == 0 and " is completed: something is left " in told["effect"], told
+    before = world.requests(payment, "webhook.deliver")
+    look(world, payment)
+    assert world.requests(payment, "webhook.deliver") == before and not world.has(payment, "notice:payment.completed:webhook")
+
+
+@pytest.mark.parametrize("first,second", [("replay", "discard"), ("discard", "replay"), ("discard", "discard")])
+def test_of_two_words_at_once_the_first_stands(world, first, second):
+    """Both are said of the same state of affairs, so both have number 1: one is recorded. Who said the other word is told; who said the same has what he wants."""
+    payment, letter = held_release(world)
+    farms.wait_for(lambda: world.queue_depth("acquit.compensate")[0] == 0, 20, "an idle compensation worker")
+    world.farm.stop_program("keeper")  # its looks would stand between the two words
+    world.farm.stop_program("compensate-1")
+    try:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            done = []
+            for word, actor in ((first, "early"), (second, "late")):
+                done.append(pool.submit(say, world, word, letter["id"], "--wait-ms", "40000", actor=actor, reason=f"{actor} {word}"))
+                farms.wait_for(lambda: world.queue_depth("acquit.compensate")[0] == len(done), 20, f"{len(done)} words in the queue")
+            world.farm.start_worker("compensate-1")
+            (code, told), (late_code, late_told) = [one.result() for one in done]
+    finally:
+        world.farm.start_keeper()
+    recorded = {"replay": "replayed", "discard": "discarded"}[first]
+    assert words_of(world, payment) == [(1, recorded, "early", "early " + first)]
+    assert (code, told["result"], told["actor"]) == (0, recorded, "early"), told
+    assert (late_code, late_told["result"], late_told["n"], late_told["actor"]) == (int(first != second), recorded, 1, "early"), late_told
+    if first != second:
+        other = {"replay": "replayed", "discard": "discarded"}[second]
+        assert late_told["message"] == f"it is {recorded}, not {other}: early said so at the same moment (number 1): early {first}"
+    if first == "discard":
+        look(world, payment)
+        assert world.state(payment) == "processing" and not world.has(payment, "token:released"), "the word that lost has no effect"
+        assert say(world, "replay", letter["id"])[0] == 0
+    world.wait_state(payment, "failed")
+
+
+def test_a_word_that_is_not_recorded_yet_may_be_said_again(world):
+    payment, letter = held_release(world)
+    world.farm.stop_program("compensate-1")
+    code, told = say(world, "discard", letter["id"], "--wait-ms", "1500")
+    assert (code, told["result"]) == (75, "sent"), told
+    assert words_of(world, payment) == []
+    world.farm.start_worker("compensate-1")
+    world.wait_fact(payment, f"replay:{letter['id']}:1")
+    code, told = say(world, "discard", letter["id"])
+    assert (code, told["result"]) == (1, "refused") and len(words_of(world, payment)) == 1
+    assert say(world, "replay", letter["id"])[0] == 0
+    world.wait_state(payment, "failed")
+
+
+def test_several_letters_each_have_their_answer(world):
+    payment, letter = held_release(world)
+    done = world.farm.acquit("dlq", "discard", letter["id"], str(uuid.uuid4()), "nonsense", "--reason", "test", check=False)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1 and len(lines) == 3, done.stdout
+    assert "  discarded (number 1, by " in lines[0] and " is still processing: " in lines[0]
+    assert "  refused: there is no dead letter" in lines[1] and "nonsense  refused: " in lines[2]
+    assert say(world, "replay", letter["id"])[0] == 0
+    world.wait_state(payment, "failed")
+
+
+@pytest.mark.parametrize("words", [
+    ("discard", "ID"),  # no reason
+    ("discard", "--reason", "test"),  # no letter
+    ("discard", "ID", "--reason", "card 4242424242424242"),
+    ("discard", "ID", "--reason", "x" * 501),
+    ("discard", "ID", "--reason", "test", "--actor", ""),
+    ("replay", "ID", "--reason", "card 4242424242424242"),
+    ("list", "--state", "forgotten"),
+])
+def test_misuse(world, words):
+    """Exit code 2, and nothing was said: its worker would refuse it, and it would become a dead letter of its own."""
+    mark = len(world.sql("select 1 from ledger.dead_letter"))
+    done = world.farm.acquit("dlq", *[str(uuid.UUID(int=8 << 76)) if word == "ID" else word for word in words], check=False)
+    assert done.returncode == 2 and "4242424242424242" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert len(world.sql("select 1 from ledger.dead_letter")) == mark

@@ -25,7 +25,7 @@ PROMISED = {
     ("post", "/api/payments/process"), ("post", "/api/payments"), ("get", "/api/payments/{id}"), ("get", "/api/payments/{id}/status"),
     ("get", "/api/payments/status/{id}"), ("get", "/api/payments/{id}/events"), ("get", "/api/payments"), ("post", "/api/payments/{id}/cancel"),
     ("post", "/api/refunds/create"), ("get", "/api/payments/refunds/{id}"), ("get", "/health"), ("get", "/health/database"),
-    ("get", "/health/gateways"), ("get", "/health/providers"), ("get", "/health/detailed"), ("get", "/openapi.json"),
+    ("post", "/webhooks/pop"), ("get", "/health/gateways"), ("get", "/health/providers"), ("get", "/health/detailed"), ("get", "/openapi.json"),
 }
 
 # Answers that nothing a client or a broken neighbour does can provoke: they would be a defect of ours.
@@ -275,10 +275,26 @@ def exercise_refunding(interface, payment):
     return refund
 
 
+def exercise_voting(interface):
+    """The vote that comes too late to change anything; it stays good to be sent."""
+    world, route = interface.world, "/webhooks/pop"
+    payment = world.pay(world.dual())
+    world.wait_state(payment, "completed")
+    vote = world.twin(f"/_twin/books/validators?paymentId={payment}")["validations"][0]["vote"]
+    interface.ask("POST", route, 202, body=vote, headers={"Authorization": None})
+    interface.ask("POST", route, 401, body=vote | {"verdict": "invalid"})
+    interface.ask("POST", route, 400, body=vote | {"amount": "x"})
+    interface.ask("POST", route, 400, body=b"{")
+    interface.ask("POST", route, 400, body=vote | {"reason": "4242424242424242"})
+    interface.ask("POST", route, 413, body=LARGE)
+    interface.ask("POST", route, 415, body=b"amount=1", headers={"Content-Type": "text/plain"})
+    return vote
+
+
 OPEN = ("/health", "/health/database", "/health/gateways", "/health/providers", "/health/detailed", "/openapi.json")
 
 
-def exercise_outages(interface, payment, refund):
+def exercise_outages(interface, payment, refund, vote):
     """Every answer of an ingress whose ledger is away; what needs no ledger goes on."""
     with ingress_without(interface.world.farm, "ingress-2", ACQUIT_LEDGER_URL=NOWHERE, ACQUIT_LEDGER_READ_URL=NOWHERE) as url:
         for (_, route), body in POSTS.items():
@@ -295,6 +311,7 @@ def exercise_outages(interface, payment, refund):
     with ingress_without(interface.world.farm, "ingress-3", ACQUIT_BROKER_URL="amqp://acquit-ingress:x@127.0.0.1:1/acquit") as url:
         for (_, route), body in POSTS.items():
             interface.ask("POST", route, 503, body=body, headers={"Idempotency-Key": interface.world.key()}, url=url)
+        interface.ask("POST", "/webhooks/pop", 503, body=vote, url=url)
         interface.ask("GET", "/health/detailed", 503, url=url)
         interface.ask("GET", "/health/database", 200, url=url)
 
@@ -313,7 +330,7 @@ def test_every_route_answers_as_documented(interface):
     refund = exercise_refunding(interface, payments[0])
     for route in OPEN:
         interface.ask("GET", route, 200)
-    exercise_outages(interface, payments[0], refund)
+    exercise_outages(interface, payments[0], refund, exercise_voting(interface))
     documented = {(method, path, status) for (method, path), operation in interface.operations().items() for status in operation["responses"]}
     left = {one for one in documented - interface.seen if one[2] not in NOT_PROVOKED}
     assert not left, f"documented, and not seen: {sorted(left)}"

@@ -189,6 +189,10 @@ def test_postgres_restart(world, load, immediate):
         assert_refused(world, within_s=1)
         took, status, answer, headers = ask(world, "GET", f"/api/payments/{known}/status")
         assert status == 503 and took < 1 and headers["Retry-After"] == str(answer["retryAfter"]), (took, status, answer)
+        _, status, answer, _ = ask(world, "POST", "/api/payments/process", world.plain())
+        assert status == 202, "without a key there is nothing to look up"
+        with world.lock:
+            world.created[answer["data"]["paymentId"]] = "shop"
         farms.wait_for(lambda: waiting(world, "acquit.authorize")[0] >= 20, 30, "commands that nobody takes")
         assert waiting(world, "acquit.authorize")[1] < 64, "what was in hand, and no prefetched hundreds"
     load.await_more(10)

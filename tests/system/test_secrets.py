@@ -9,6 +9,7 @@ program of ours sees it; there, and only there, it is not looked for.
 import contextlib
 import itertools
 import json
+import logging
 import os
 import re
 import subprocess
@@ -23,6 +24,8 @@ from ids import payment_id
 HTTP, QUEUE, OPERATOR = "400717283946", "520482917364", "371449"  # how the numbers of each door begin
 CODES = {HTTP: "83920571", QUEUE: "61094827", OPERATOR: "50718392"}  # the security codes: of a length that occurs nowhere else
 SPLITS = {16: (4, 4, 4, 4), 15: (4, 6, 5)}
+
+logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # wrong passwords are refused, as they should be
 
 
 def luhn(digits):

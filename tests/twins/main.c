@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "control.h"
@@ -39,22 +40,26 @@ struct options {
     bool help;
 };
 
-static const char usage[] = "usage: acquit-twins --port N --keys DIR --validators N [options]\n"
-                            "       acquit-twins --make-keys --keys DIR --validators N\n"
-                            "\n"
-                            "Simulates the providers of Acquit on 127.0.0.1.\n"
-                            "\n"
-                            "  --port N               port to listen on; 0 takes a free one\n"
-                            "  --keys DIR             where validator-1.key, validator-1.pub ... are\n"
-                            "  --validators N         how many validators there are, 0 to 64\n"
-                            "  --make-keys            make the keys that are absent, and exit\n"
-                            "  --stripe-key KEY       the only key the Stripe twin accepts (otherwise any)\n"
-                            "  --payment-key NAME     metadata member that holds the payment id (acquit_payment_id)\n"
-                            "  --token-key KEY        the only bearer key the token system accepts (otherwise any)\n"
-                            "  --validator-key KEY    the only bearer key the validators accept (otherwise any)\n"
-                            "  --webhook-secret S     whsec_ and base64; without it signatures are not checked\n"
-                            "  --state FILE           keep the books in this file through a restart\n"
-                            "  --help\n";
+static const char usage[] =
+    "usage: acquit-twins --port N --keys DIR --validators N [options]\n"
+    "       acquit-twins --make-keys --keys DIR --validators N\n"
+    "\n"
+    "Simulates the providers of Acquit on 127.0.0.1.\n"
+    "\n"
+    "  --port N               port to listen on; 0 takes a free one\n"
+    "  --keys DIR             where validator-1.key, validator-1.pub ... are\n"
+    "  --validators N         how many validators there are, 0 to 64\n"
+    "  --make-keys            make the keys that are absent, and exit\n"
+    "  --stripe-key KEY       the only key the Stripe twin accepts (otherwise any)\n"
+    "  --payment-key NAME     metadata member that holds the payment id (acquit_payment_id)\n"
+    "  --token-key KEY        the only bearer key the token system accepts (otherwise any)\n"
+    "  --validator-key KEY    the only bearer key the validators accept (otherwise any)\n"
+    "  --webhook-secret S     whsec_ and base64; without it signatures are not checked\n"
+    "  --state FILE           keep the books in this file through a restart\n"
+    "  --help\n"
+    "\n"
+    "Secrets may come from TWINS_STRIPE_KEY, TWINS_TOKEN_KEY and TWINS_WEBHOOK_SECRET instead: a command\n"
+    "line can be read by everybody.\n";
 
 enum option_id {
     OPT_PORT = 1,
@@ -125,7 +130,11 @@ static bool read_options(int count, char **arguments, struct options *o)
         {"help", no_argument, NULL, OPT_HELP},
         {NULL, 0, NULL, 0},
     };
-    *o = (struct options){.port = -1, .validators = -1};
+    *o = (struct options){.port = -1,
+                          .validators = -1,
+                          .stripe_key = getenv("TWINS_STRIPE_KEY"),
+                          .token_key = getenv("TWINS_TOKEN_KEY"),
+                          .webhook_secret = getenv("TWINS_WEBHOOK_SECRET")};
     int option;
     while ((option = getopt_long(count, arguments, "", known, NULL)) != -1) {
         if (!read_option(option, o))

@@ -207,10 +207,11 @@ static void test_our_own_commands(void **state)
                               "reason", "r", "actor", "a");
         if (confirm)
             extra = json_pack("{s:{s:s, s:s, s:i, s:s, s:s, s:s, s:s}}", "vote", "validator", "v-1", "paymentId",
-                              "0b8a7c1e-3f52-8d4a-9c11-5b6f7a8d9e01", "amount", 1, "currency", "EUR", "verdict", "valid",
-                              "at", "2026-11-20T10:00:00Z", "signature", "AAAA");
+                              "0b8a7c1e-3f52-8d4a-9c11-5b6f7a8d9e01", "amount", 1, "currency", "EUR", "verdict",
+                              "valid", "at", "2026-11-20T10:00:00Z", "signature", "AAAA");
         struct delivery delivery = {.queue = command_type_at(i)->queue};
-        command_message(type, id, payment, replay || confirm ? NULL : "auth:1", extra, "acquit-worker", &delivery.message);
+        command_message(type, id, payment, replay || confirm ? NULL : "auth:1", extra, "acquit-worker",
+                        &delivery.message);
         assert_string_equal(delivery.message.exchange, EXCHANGE_COMMANDS);
         assert_string_equal(delivery.message.type, type);
         assert_in_range(delivery.message.timestamp, clock_wall_ms() / 1000 - 5, clock_wall_ms() / 1000);
@@ -234,6 +235,21 @@ static void test_masking(void **state)
     char bytes[] = "{\"paymentToken\":\"4111111111111111\",\"x\":\"\xff 5555 5555 5555 4444\"}";
     assert_int_equal(mask_card_numbers(bytes, sizeof bytes - 1), 2);
     assert_string_equal(bytes, "{\"paymentToken\":\"************1111\",\"x\":\"\xff **** **** **** 4444\"}");
+    char codes[] =
+        "{\"cvv\" : \"123\\\"4\",\"a\":[1],\"m\":{\"CVC2\":\n 987},\"c\\u0076v\":{\"v\":[\"12\"]},\"x\":\"cvv\"}";
+    assert_int_equal(mask_card_numbers(codes, sizeof codes - 1), 3);
+    assert_string_equal(
+        codes, "{\"cvv\" : \"******\",\"a\":[1],\"m\":{\"CVC2\":\n ***},\"c\\u0076v\":{\"*\":[\"**\"]},\"x\":\"cvv\"}");
+    char cut_off[] = "\"cvc\":\"12\\"; /* no JSON: masked to its end */
+    assert_int_equal(mask_card_numbers(cut_off, sizeof cut_off - 1), 1);
+    assert_string_equal(cut_off, "\"cvc\":\"***");
+    json_t *headers =
+        json_pack("{s:i, s:{s:s}, s:s}", "cvv", 123, "deep", "x", "4111111111111111", "4111111111111111", "y");
+    mask_card_numbers_json(headers);
+    char *shown = json_dumps(headers, JSON_COMPACT | JSON_SORT_KEYS);
+    assert_string_equal(shown, "{\"************1111\":\"y\",\"cvv\":\"***\",\"deep\":{\"x\":\"************1111\"}}");
+    free(shown);
+    json_decref(headers);
     char field[16];
     json_t *value = json_pack("{s:[{s:s}]}", "list", "a field whose name is long", "4111111111111111");
     assert_true(carries_card_number(value, field, sizeof field));

@@ -309,7 +309,7 @@ static void test_a_long_reason_is_cut(void **state)
 }
 
 #define ITS "its payment tx_11111111111181118111111111111111 "
-#define UNDONE "something is left for this command to do, and nobody else will do it"
+#define LEFT_UNDONE "something is left for this command to do, and nobody else will do it"
 
 /* Whose payment stands still hears that nothing else moves it. */
 static void test_what_a_discard_leaves_undone(void **state)
@@ -320,12 +320,12 @@ static void test_what_a_discard_leaves_undone(void **state)
         const char *text;
     } rows[] = {
         {{.effect = REPLAY_BEGINS, .known = true, .begun = true, .state = PUBLIC_PROCESSING},
-         ITS "is still processing: " UNDONE},
+         ITS "is still processing: " LEFT_UNDONE},
         {{.effect = REPLAY_BEGINS, .known = true, .begun = true, .state = PUBLIC_AUTHORIZED},
-         ITS "is still authorized: " UNDONE},
+         ITS "is still authorized: " LEFT_UNDONE},
         {{.effect = REPLAY_BEGINS, .known = true, .begun = true, .ended = true, .state = PUBLIC_COMPLETED},
-         ITS "is completed: " UNDONE},
-        {{.effect = REPLAY_BEGINS, .known = true}, ITS "has not begun: " UNDONE},
+         ITS "is completed: " LEFT_UNDONE},
+        {{.effect = REPLAY_BEGINS, .known = true}, ITS "has not begun: " LEFT_UNDONE},
         {{.effect = REPLAY_NOTHING, .known = true, .begun = true, .state = PUBLIC_PROCESSING},
          ITS "is still processing, but this command has nothing left to do there"},
         {{.effect = REPLAY_NOTHING, .known = true, .begun = true, .ended = true, .state = PUBLIC_FAILED},
@@ -333,7 +333,7 @@ static void test_what_a_discard_leaves_undone(void **state)
         {{.effect = REPLAY_WAITS, .known = true}, "its payment is not there"},
         {{.effect = REPLAY_VAIN, .known = true, .begun = true, .state = PUBLIC_PROCESSING},
          "nothing a replay could mend: publish a corrected message"}, /* the payment is perhaps another's */
-        {{.effect = REPLAY_BEGINS, .replayable = true}, UNDONE},
+        {{.effect = REPLAY_BEGINS, .replayable = true}, LEFT_UNDONE},
         {{.effect = REPLAY_BEGINS}, "it could not be sent again anyway"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -26,6 +26,7 @@ static handler *const handlers[] = {
     [ENDPOINT_PAYMENT_EVENTS] = payment_events,
     [ENDPOINT_PAYMENT_CANCEL] = payment_cancel,
     [ENDPOINT_REFUND_CREATE] = refund_create,
+    [ENDPOINT_VOTE_RECEIVE] = vote_receive,
     [ENDPOINT_REFUND_SHOW] = refund_show,
     [ENDPOINT_HEALTH] = health,
     [ENDPOINT_HEALTH_DATABASE] = health_database,

@@ -58,6 +58,7 @@ void payment_events(struct ingress *ingress, struct request *request);
 void payment_cancel(struct ingress *ingress, struct request *request);
 void refund_create(struct ingress *ingress, struct request *request);
 void refund_show(struct ingress *ingress, struct request *request);
+void vote_receive(struct ingress *ingress, struct request *request);
 void health(struct ingress *ingress, struct request *request);
 void health_database(struct ingress *ingress, struct request *request);
 void health_gateways(struct ingress *ingress, struct request *request);

@@ -51,12 +51,18 @@ static void add_parameter(json_t *list, const struct parameter *parameter)
                                           parameter->sentence, "schema", schema));
 }
 
+/* What its publisher may repeat under a key, and wait for. */
+static bool is_command(const struct route *route)
+{
+    return strcmp(route->method, "POST") == 0 && route->endpoint != ENDPOINT_VOTE_RECEIVE;
+}
+
 static json_t *parameters_of(const struct route *route)
 {
     json_t *list = json_array();
     if (strstr(route->path, "{id}"))
         add_parameter(list, &id_parameter);
-    if (strcmp(route->method, "POST") == 0) {
+    if (is_command(route)) {
         add_parameter(list, &key_parameter);
         add_parameter(list, &prefer_parameter);
         add_parameter(list, &wait_parameter);
@@ -82,6 +88,8 @@ static const char *body_schema(enum endpoint endpoint)
         return "CancelRequest";
     case ENDPOINT_REFUND_CREATE:
         return "payment.refund";
+    case ENDPOINT_VOTE_RECEIVE:
+        return "Vote";
     default: /* all others take no body */
         return NULL;
     }
@@ -104,16 +112,16 @@ static json_t *response(const char *description, const char *schema)
 
 static bool may_fail(const struct route *route, enum failure failure)
 {
-    bool command = strcmp(route->method, "POST") == 0, one = strstr(route->path, "{id}") != NULL;
+    bool vote = route->endpoint == ENDPOINT_VOTE_RECEIVE, command = is_command(route), one = strstr(route->path, "{id}") != NULL;
     bool refund = route->endpoint == ENDPOINT_REFUND_SHOW;
     switch (failure) {
     case FAILURE_VALIDATION:
-        return command || route->endpoint == ENDPOINT_PAYMENT_LIST || route->endpoint == ENDPOINT_PAYMENT_STATUS;
+        return command || vote || route->endpoint == ENDPOINT_PAYMENT_LIST || route->endpoint == ENDPOINT_PAYMENT_STATUS;
     case FAILURE_JSON:
     case FAILURE_CARD_DATA:
     case FAILURE_TOO_LARGE:
     case FAILURE_MEDIA_TYPE:
-        return command;
+        return command || vote;
     case FAILURE_KEY_CONFLICT:
         return command || route->endpoint == ENDPOINT_PAYMENT_STATUS;
     case FAILURE_GATEWAY:
@@ -122,7 +130,7 @@ static bool may_fail(const struct route *route, enum failure failure)
     case FAILURE_UNAUTHORIZED:
         return !route->open;
     case FAILURE_SIGNATURE:
-        return false;
+        return vote;
     case FAILURE_INTERNAL:
         return !route->open || route->endpoint == ENDPOINT_HEALTH_GATEWAYS;
     case FAILURE_NO_PAYMENT:
@@ -135,7 +143,7 @@ static bool may_fail(const struct route *route, enum failure failure)
     case FAILURE_METHOD:
         return false; /* of no path in particular */
     case FAILURE_UNAVAILABLE:
-        return !route->open || route->endpoint == ENDPOINT_HEALTH_GATEWAYS;
+        return !route->open || vote || route->endpoint == ENDPOINT_HEALTH_GATEWAYS;
     }
     return false;
 }
@@ -156,8 +164,11 @@ static json_t *responses_of(const struct route *route)
 {
     const char *answer = openapi_answer(route->endpoint);
     json_t *responses = json_object();
-    json_object_set_new(responses, "200", response(route->summary, answer));
-    if (strcmp(route->method, "POST") == 0)
+    if (route->endpoint == ENDPOINT_VOTE_RECEIVE)
+        json_object_set_new(responses, "202", response("Queued for good.", answer));
+    else
+        json_object_set_new(responses, "200", response(route->summary, answer));
+    if (is_command(route))
         json_object_set_new(responses, "202",
                             response("Queued for good; `data` has the state so far, Location where to ask.", answer));
     if (route->endpoint == ENDPOINT_HEALTH_DATABASE || route->endpoint == ENDPOINT_HEALTH_DETAILED)
@@ -178,6 +189,7 @@ static const char *operation_id(enum endpoint endpoint)
         [ENDPOINT_PAYMENT_EVENTS] = "listPaymentEvents",
         [ENDPOINT_PAYMENT_CANCEL] = "cancelPayment",
         [ENDPOINT_REFUND_CREATE] = "createRefund",
+        [ENDPOINT_VOTE_RECEIVE] = "receiveVote",
         [ENDPOINT_REFUND_SHOW] = "showRefund",
         [ENDPOINT_HEALTH] = "health",
         [ENDPOINT_HEALTH_DATABASE] = "healthOfDatabase",
@@ -240,12 +252,22 @@ static json_t *cancel_schema(void)
     return schema;
 }
 
+/* What is signed, without the envelope that we put around it. */
+static json_t *vote_schema(void)
+{
+    json_t *command = command_schema("pop.confirm.json");
+    json_t *vote = json_incref(json_object_get(json_object_get(command, "properties"), "vote"));
+    json_decref(command);
+    return vote;
+}
+
 static json_t *schemas(void)
 {
     json_t *all = openapi_schemas();
     json_object_set_new(all, "payment.create", command_schema("payment.create.json"));
     json_object_set_new(all, "payment.refund", command_schema("payment.refund.json"));
     json_object_set_new(all, "CancelRequest", cancel_schema());
+    json_object_set_new(all, "Vote", vote_schema());
     return all;
 }
 

@@ -162,6 +162,8 @@ static const struct {
      "'requests':{'type':'object','required':['open','waiting'],'additionalProperties':false,'properties':{"
      "'open':{'type':'integer'},'waiting':{'type':'integer'}}},"
      "'retryAfter':{'type':'integer','description':'Seconds'}}}"},
+    {"VoteAnswer", "{'type':'object','required':['success','message'],'additionalProperties':false,"
+                   "'properties':{'success':{'const':true},'message':{'type':'string'}}}"},
     {"Document", "{'type':'object','required':['openapi','info','paths','components']}"},
 };
 
@@ -246,6 +248,8 @@ const char *openapi_answer(enum endpoint endpoint)
     case ENDPOINT_REFUND_CREATE:
     case ENDPOINT_REFUND_SHOW:
         return "RefundAnswer";
+    case ENDPOINT_VOTE_RECEIVE:
+        return "VoteAnswer";
     case ENDPOINT_HEALTH:
         return "Health";
     case ENDPOINT_HEALTH_DATABASE:

@@ -17,6 +17,7 @@
     X(PAYMENT_EVENTS)                                                                                                  \
     X(PAYMENT_CANCEL)                                                                                                  \
     X(REFUND_CREATE)                                                                                                   \
+    X(VOTE_RECEIVE)                                                                                                    \
     X(REFUND_SHOW)                                                                                                     \
     X(HEALTH)                                                                                                          \
     X(HEALTH_DATABASE)                                                                                                 \
