@@ -30,6 +30,7 @@ KEPT_ONLY_BY_STRIPE = ("500 before, not kept", "500 after, not kept")
 # How a payment may end: its state, how the last of its facts begins, and what its merchant was told, in this order.
 ENDS = {
     "completed": ("completed", "notice:payment.completed:webhook", ["completed"]),
+    "sold": ("completed", "pop:committed", ["completed"]),
     "failed": ("failed", "notice:payment.failed:webhook", ["failed"]),
     "refunded": ("refunded", "notice:payment.refunded.1:webhook", ["completed", "refunded"]),
     "taken back": ("refunded", "token:released", ["completed", "refunded"]),
@@ -69,6 +70,7 @@ POINTS = {
     "stripe.retrieve": Point("plain", "completed", before=kept_500("stripe.capture"), faults=OTHERS),
     "stripe.refund_retrieve": Point("plain", "refunded", before=kept_500("stripe.refund"), refund=True, faults=OTHERS),
     "validator.validate": Point("dual", "completed", {"decline": "failed"}, faults=OTHERS),
+    "validator.commit": Point("dual", "sold", faults=OTHERS),
     "validator.revoke": Point("dual", "failed", token=DECLINED, faults=OTHERS),
     "token.reserve": Point("dual", "completed", {"decline": "failed"}, faults=OTHERS),
     "token.activate": Point("dual", "completed", {"decline": "failed"}, faults=OTHERS),
@@ -172,7 +174,7 @@ def keys_used(world):
     return used
 
 
-TOKENS = {"completed": {"active"}, "failed": {"released", "refused", "expired"}, "taken back": {"deactivated"},
+TOKENS = {"completed": {"active"}, "sold": {"active"}, "failed": {"released", "refused", "expired"}, "taken back": {"deactivated"},
           "not taken back": {"active"}}
 
 
@@ -208,7 +210,7 @@ def complaints(world, run):
         if run.point(payment).flow == "dual":
             if not tokens[payment] or not tokens[payment] <= TOKENS[end]:
                 yield payment, f"its tokens are {tokens[payment]}"
-            if ("revoked" in proofs[payment]) if end == "completed" else (proofs[payment] != {"revoked"}):
+            if ("revoked" in proofs[payment]) if state == "completed" else (proofs[payment] != {"revoked"}):
                 yield payment, f"its proofs are {proofs[payment]}"
 
 
