@@ -72,6 +72,37 @@ bool ed25519_verify(const uint8_t key[static ED25519_KEY_SIZE], const void *data
     return good;
 }
 
+static EVP_PKEY *private_of(const uint8_t private_key[static ED25519_KEY_SIZE])
+{
+    EVP_PKEY *private = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, private_key, ED25519_KEY_SIZE);
+    if (!private)
+        log_panic("libcrypto does not take an Ed25519 key");
+    return private;
+}
+
+void ed25519_sign(const uint8_t private_key[static ED25519_KEY_SIZE], const void *data, size_t size,
+                  uint8_t ret[static ED25519_SIGNATURE_SIZE])
+{
+    EVP_PKEY *private = private_of(private_key);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t ret_size = ED25519_SIGNATURE_SIZE;
+    if (!ctx || EVP_DigestSignInit(ctx, NULL, NULL, NULL, private) != 1 ||
+        EVP_DigestSign(ctx, ret, &ret_size, size ? data : (const void *)"", size) != 1 ||
+        ret_size != ED25519_SIGNATURE_SIZE)
+        log_panic("libcrypto cannot sign");
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(private);
+}
+
+void ed25519_public(const uint8_t private_key[static ED25519_KEY_SIZE], uint8_t ret[static ED25519_KEY_SIZE])
+{
+    EVP_PKEY *private = private_of(private_key);
+    size_t size = ED25519_KEY_SIZE;
+    if (EVP_PKEY_get_raw_public_key(private, ret, &size) != 1 || size != ED25519_KEY_SIZE)
+        log_panic("libcrypto has no public key");
+    EVP_PKEY_free(private);
+}
+
 bool crypto_equal(const void *a, const void *b, size_t size)
 {
     return CRYPTO_memcmp(a, b, size) == 0;

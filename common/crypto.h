@@ -12,7 +12,12 @@
 
 #include "common/err.h"
 
-enum { SHA256_SIZE = 32, SHA256_HEX_SIZE = 65, ED25519_KEY_SIZE = 32, ED25519_SIGNATURE_SIZE = 64 };
+enum {
+    SHA256_SIZE = 32,
+    SHA256_HEX_SIZE = 65,
+    ED25519_KEY_SIZE = 32, /* private (the seed of RFC 8032) and public alike */
+    ED25519_SIGNATURE_SIZE = 64,
+};
 
 void sha256(const void *data, size_t size, uint8_t ret[static SHA256_SIZE]);
 /* The same over two pieces, without joining them. */
@@ -23,6 +28,12 @@ void hmac_sha256(const void *key, size_t key_size, const void *data, size_t size
 /* True when the signature is `key`'s over the data (RFC 8032, pure Ed25519). */
 bool ed25519_verify(const uint8_t key[static ED25519_KEY_SIZE], const void *data, size_t size,
                     const uint8_t signature[static ED25519_SIGNATURE_SIZE]);
+
+/* Signs with the private key. */
+void ed25519_sign(const uint8_t private_key[static ED25519_KEY_SIZE], const void *data, size_t size,
+                  uint8_t ret[static ED25519_SIGNATURE_SIZE]);
+/* The public key that belongs to a private one. */
+void ed25519_public(const uint8_t private_key[static ED25519_KEY_SIZE], uint8_t ret[static ED25519_KEY_SIZE]);
 
 /* Equal content, in time that depends on the sizes only. */
 bool crypto_equal(const void *a, const void *b, size_t size);

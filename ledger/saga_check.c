@@ -36,10 +36,10 @@ static const struct fact *doubt_after_gap(const struct fact *last, int count)
 static const struct fact *fact_of_unknown_payment(const struct payment *p, int n)
 {
     (void)n;
-    return only_if(p->received, ANY_OF(p->decision, p->capture, p->last_capture_doubt, p->votes[0], p->pop,
-                                       p->pop_committed, p->pop_revoked, p->token_reserved, p->token_active,
-                                       p->token_released, p->authorizations[1].intent,
-                                       p->refund_count ? p->refunds[1].intent : NULL));
+    return only_if(p->received,
+                   ANY_OF(p->decision, p->capture, p->last_capture_doubt, p->votes[0], p->pop, p->pop_committed,
+                          p->pop_revoked, p->token_reserved, p->token_active, p->token_released,
+                          p->authorizations[1].intent, p->refund_count ? p->refunds[1].intent : NULL));
 }
 
 static const struct fact *commit_without_votes(const struct payment *p, int n)

@@ -5,6 +5,7 @@
  */
 #include "queues/envelope.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,22 +59,26 @@ static bool is_card_field(const char *name)
     return false;
 }
 
-/* The name that a JSON string is, from behind its first quote on, with \\u escapes of ASCII undone; what is no letter or digit does not matter. */
+/* The letters and digits of the name that a JSON string is, from behind its first quote on; \\u escapes of ASCII are undone, and no other escape stands
+ * for a letter or a digit. */
 static bool names_card_field(const char *bytes, size_t begin, size_t end)
 {
     char name[NAME_SHOWN];
     size_t n = 0;
     while (begin < end && n < sizeof name - 1) {
-        unsigned code = (unsigned char)bytes[begin];
-        char digits[5] = {0};
-        if (code == '\\' && end - begin >= 6 && bytes[begin + 1] == 'u') {
-            memcpy(digits, bytes + begin + 2, 4);
-            code = (unsigned)strtoul(digits, NULL, 16);
-            begin += 5;
+        unsigned long code = (unsigned char)bytes[begin];
+        size_t length = 1;
+        if (code == '\\') {
+            bool hex = end - begin >= 6 && bytes[begin + 1] == 'u';
+            char digits[5] = {0};
+            if (hex)
+                memcpy(digits, bytes + begin + 2, 4);
+            code = strtoul(digits, NULL, 16); /* 0 where there are none */
+            length = hex ? 6 : 2;
         }
-        begin++;
-        if (code && code < 0x80)
+        if (code < 0x80 && isalnum((int)code))
             name[n++] = (char)code;
+        begin += length;
     }
     name[n] = '\0';
     return is_card_field(name);
@@ -142,9 +147,41 @@ static size_t mask_card_fields(char *bytes, size_t size)
     return found;
 }
 
+/* A digit as JSON may write it: \u0030 to \u0039. */
+static bool is_escaped_digit(const char *bytes, size_t size, size_t at)
+{
+    return size - at >= 6 && memcmp(bytes + at, "\\u003", 5) == 0 && bytes[at + 5] >= '0' && bytes[at + 5] <= '9';
+}
+
+/* Nobody needs to write digits as escapes. A text that does so and holds a card number, once they are undone, is masked whole. */
+static size_t mask_escaped_numbers(char *bytes, size_t size)
+{
+    size_t found = 0;
+    for (size_t at = 0; at < size; at++) {
+        if (bytes[at] != '"')
+            continue;
+        size_t end = string_end(bytes, size, at), n = 0;
+        bool escapes = false;
+        char *plain = mem_new(end - at, 1);
+        for (size_t i = at + 1; i < end; i++) {
+            bool digit = is_escaped_digit(bytes, end, i);
+            plain[n++] = digit ? bytes[i + 5] : bytes[i];
+            escapes = escapes || digit;
+            i += digit ? 5 : 0;
+        }
+        if (escapes && pan_count(plain, n) > 0) {
+            memset(bytes + at + 1, '*', end - at - 1 - (bytes[end - 1] == '"'));
+            found++;
+        }
+        free(plain);
+        at = end - 1;
+    }
+    return found;
+}
+
 size_t mask_card_numbers(char *bytes, size_t size)
 {
-    return pan_mask(bytes, size) + mask_card_fields(bytes, size);
+    return pan_mask(bytes, size) + mask_card_fields(bytes, size) + mask_escaped_numbers(bytes, size);
 }
 
 static void mask_text(json_t *text)

@@ -121,7 +121,8 @@ static const char *write_pattern(char *pattern, size_t size, bool ingress)
     for (size_t i = 0; i < TYPE_COUNT; i++) {
         const char *name = types[i].name, *dot = strchr(name, '.');
         if (may_come_in(&types[i], ingress))
-            n += (size_t)snprintf(pattern + n, size - n, "%s%.*s\\.%s", n ? "|" : "^(", (int)(dot - name), name, dot + 1);
+            n += (size_t)snprintf(pattern + n, size - n, "%s%.*s\\.%s", n ? "|" : "^(", (int)(dot - name), name,
+                                  dot + 1);
     }
     snprintf(pattern + n, size - n, ")$");
     return pattern;

@@ -43,7 +43,7 @@ enum verdict {
     VERDICT_RETRY, /* not now: goes to the wait queues, or to the dead letters once its attempts are used up; see job_reason() */
     VERDICT_LATER, /* nothing went wrong, but the answer takes its time: asked again on the question schedule, without counting an attempt; the step has to
                       end it, as it does once the payment's deadline has decided */
-    VERDICT_DEAD, /* never: goes to the dead letters with job_reason() */
+    VERDICT_DEAD,  /* never: goes to the dead letters with job_reason() */
 };
 
 /* Why a command died, as the compensation worker reads it. Only the exhausted may be undone: the others never began anything. */

@@ -26,7 +26,7 @@ struct validation {
     char currency[4];
     char reference[REFERENCE_SIZE]; /* "": null */
     json_t *vote;                   /* NULL: never asked */
-    int64_t pending_until; /* Unix ms; not kept through a restart: then the vote is ready */
+    int64_t pending_until;          /* Unix ms; not kept through a restart: then the vote is ready */
     bool committed;
     bool revoked;
     int64_t revoked_at;      /* Unix ms */
@@ -78,8 +78,8 @@ static void note(const struct validation *v)
         return;
     journal_note(json_pack("{s:s, s:I, s:s, s:I, s:s, s:s, s:b, s:b, s:I, s:O?}", "t", "validation", "number",
                            (json_int_t)v->number, "payment", v->payment, "amount", (json_int_t)v->amount, "currency",
-                           v->currency, "reference", v->reference, "committed", (int)v->committed, "revoked", (int)v->revoked, "revokedAt",
-                           (json_int_t)v->revoked_at, "vote", v->vote));
+                           v->currency, "reference", v->reference, "committed", (int)v->committed, "revoked",
+                           (int)v->revoked, "revokedAt", (json_int_t)v->revoked_at, "vote", v->vote));
 }
 
 bool validators_apply(const json_t *record)

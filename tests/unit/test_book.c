@@ -373,8 +373,8 @@ static void test_doubt(void **state)
     static const struct {
         const char *intent;
         int64_t amount; /* 0: nothing can be at stake */
-    } cases[] = {{"auth:1", 1000}, {"capture", 1000}, {"void:1", 1000},   {"refund:1", 300},        {"refund:2", 0},
-                 {"auth:2", 0},    {"void:2", 0},     {"decision", 0},    {"auth:1:result", 0},     {"pop", 0},
+    } cases[] = {{"auth:1", 1000}, {"capture", 1000}, {"void:1", 1000},   {"refund:1", 300},    {"refund:2", 0},
+                 {"auth:2", 0},    {"void:2", 0},     {"decision", 0},    {"auth:1:result", 0}, {"pop", 0},
                  {"nonsense", 0},  {"", 0},           {"token:active", 0}};
     struct bench b;
     bench_start(&b, 1000, 25000);

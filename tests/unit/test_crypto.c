@@ -106,6 +106,28 @@ static const struct {
      "beceea1ec40a"},
 };
 
+/* RFC 8032, section 7.1: the private keys of the same three. */
+static void test_ed25519_signs(void **state)
+{
+    (void)state;
+    static const char *const private_keys[] = {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+                                               "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+                                               "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7"};
+    for (size_t i = 0; i < sizeof private_keys / sizeof private_keys[0]; i++) {
+        uint8_t private_key[ED25519_KEY_SIZE], public_key[ED25519_KEY_SIZE], data[2], signature[ED25519_SIGNATURE_SIZE];
+        char hex[2 * ED25519_SIGNATURE_SIZE + 1];
+        size_t size = strlen(signatures[i].data) / 2;
+        assert_int_equal(hex_decode(private_keys[i], private_key, sizeof private_key), 0);
+        assert_int_equal(hex_decode(signatures[i].data, data, size), 0);
+        ed25519_public(private_key, public_key);
+        hex_encode(public_key, sizeof public_key, hex);
+        assert_string_equal(hex, signatures[i].key);
+        ed25519_sign(private_key, data, size, signature);
+        hex_encode(signature, sizeof signature, hex);
+        assert_string_equal(hex, signatures[i].signature);
+    }
+}
+
 static void test_ed25519(void **state)
 {
     (void)state;
@@ -238,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_sha256_of_two_pieces),
         cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_ed25519_signs),
         cmocka_unit_test(test_ed25519),
         cmocka_unit_test(test_ed25519_is_not_malleable),
         cmocka_unit_test(test_hex),

@@ -236,13 +236,21 @@ static void test_masking(void **state)
     assert_int_equal(mask_card_numbers(bytes, sizeof bytes - 1), 2);
     assert_string_equal(bytes, "{\"paymentToken\":\"************1111\",\"x\":\"\xff **** **** **** 4444\"}");
     char codes[] =
-        "{\"cvv\" : \"123\\\"4\",\"a\":[1],\"m\":{\"CVC2\":\n 987},\"c\\u0076v\":{\"v\":[\"12\"]},\"x\":\"cvv\"}";
+        "{\"cvv\" : \"123\\\"4\",\"a\":[1],\"m\":{\"CVC2\":\n 987},\"c\\n\\u0076v\":{\"v\":[\"12\"]},\"x\":\"cvv\"}";
     assert_int_equal(mask_card_numbers(codes, sizeof codes - 1), 3);
     assert_string_equal(
-        codes, "{\"cvv\" : \"******\",\"a\":[1],\"m\":{\"CVC2\":\n ***},\"c\\u0076v\":{\"*\":[\"**\"]},\"x\":\"cvv\"}");
+        codes,
+        "{\"cvv\" : \"******\",\"a\":[1],\"m\":{\"CVC2\":\n ***},\"c\\n\\u0076v\":{\"*\":[\"**\"]},\"x\":\"cvv\"}");
     char cut_off[] = "\"cvc\":\"12\\"; /* no JSON: masked to its end */
     assert_int_equal(mask_card_numbers(cut_off, sizeof cut_off - 1), 1);
     assert_string_equal(cut_off, "\"cvc\":\"***");
+    char escaped[] =
+        "{\"a\":\"x 4\\u0031111\\u00311111111111\",\"b\":\"\\u0031\",\"c\":\"\\u0034111111111111111"; /* and cut off */
+    assert_int_equal(mask_card_numbers(escaped, sizeof escaped - 1), 2);
+    assert_string_equal(escaped,
+                        "{\"a\":\"****************************\",\"b\":\"\\u0031\",\"c\":\"*********************");
+    char quotes[] = "\"\"\\\"";
+    assert_int_equal(mask_card_numbers(quotes, sizeof quotes - 1), 0);
     json_t *headers =
         json_pack("{s:i, s:{s:s}, s:s}", "cvv", 123, "deep", "x", "4111111111111111", "4111111111111111", "y");
     mask_card_numbers_json(headers);

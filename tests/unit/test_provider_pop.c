@@ -260,15 +260,16 @@ static void test_counts_with_callbacks(void **state)
         {"yyydd", true, POP_VALIDATED}, {"nnddd", true, POP_DEFERRED}, {"nnndd", true, POP_REJECTED},
         {"nndds", true, POP_UNKNOWN},   {"dddd?", false, 0},           {"rrrdd", true, POP_REVOKED},
     };
-    static const enum pop_voice meaning[] = {['y'] = POP_VOICE_YES,      ['n'] = POP_VOICE_NO,
-                                             ['s'] = POP_VOICE_SILENT,   ['d'] = POP_VOICE_DEFERRED,
-                                             ['r'] = POP_VOICE_REVOKED,  ['?'] = POP_VOICE_PENDING};
+    static const enum pop_voice meaning[] = {
+        ['y'] = POP_VOICE_YES,      ['n'] = POP_VOICE_NO,      ['s'] = POP_VOICE_SILENT,
+        ['d'] = POP_VOICE_DEFERRED, ['r'] = POP_VOICE_REVOKED, ['?'] = POP_VOICE_PENDING};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         enum pop_voice voices[5];
         enum pop_outcome outcome = POP_UNKNOWN;
         for (int k = 0; k < 5; k++)
             voices[k] = meaning[(unsigned char)cases[i].voices[k]];
-        if (pop_tally_validate(voices, 5, 3, &outcome) != cases[i].over || (cases[i].over && outcome != cases[i].outcome))
+        if (pop_tally_validate(voices, 5, 3, &outcome) != cases[i].over ||
+            (cases[i].over && outcome != cases[i].outcome))
             fail_msg("%s: %d", cases[i].voices, (int)outcome);
     }
 }
@@ -457,8 +458,8 @@ static void test_author_of_a_vote(void **state)
     assert_null(pop_vote_author(validators, 1, vote, &err));
     assert_non_null(strstr(err.text, "no validator"));
     static const char *const turned[] = {"paymentId", "currency", "verdict", "validator", "at", "signature"};
-    static const char *const into[] = {"11111111-2222-8333-8444-555555555555", "USD", "invalid", "validator-1",
-                                       "2026-11-20T10:00:01Z", "AAAA"};
+    static const char *const into[] = {
+        "11111111-2222-8333-8444-555555555555", "USD", "invalid", "validator-1", "2026-11-20T10:00:01Z", "AAAA"};
     for (size_t i = 0; i < sizeof turned / sizeof turned[0]; i++) {
         json_t *other = json_deep_copy(vote);
         json_object_set_new(other, turned[i], json_string(into[i]));
@@ -775,7 +776,8 @@ static void test_votes_by_callback(void **state)
     json_decref(counted.votes);
     json_decref(counted.answers);
 
-    json_object_set_new(json_array_get(enough, 0), "signature", json_string("AAAA")); /* forged: as if it were not there */
+    json_object_set_new(json_array_get(enough, 0), "signature",
+                        json_string("AAAA")); /* forged: as if it were not there */
     assert_false(pop_count(f.pop, &request, &counted));
     json_object_set(json_array_get(enough, 0), "validator", json_object_get(json_array_get(enough, 1), "validator"));
     assert_false(pop_count(f.pop, &request, &counted)); /* nobody votes twice */

@@ -111,8 +111,9 @@ static const struct row {
     {"told everybody", FLOW_DUAL, ACTIVE TOLD_COMPLETED "pop:committed", SAGA_COMPLETED, PUBLIC_COMPLETED, ""},
     {"told in vain", FLOW_DUAL, ACTIVE "notice:payment.completed:webhook=refused", SAGA_COMPLETED, PUBLIC_COMPLETED,
      "pop.commit pop:committed <token:active"},
-    {"told something else", FLOW_DUAL, ACTIVE "pop:committed notice:payment.failed:webhook notice:payment.completed:sms",
-     SAGA_COMPLETED, PUBLIC_COMPLETED, "notify.send notice:payment.completed:webhook <token:active"},
+    {"told something else", FLOW_DUAL,
+     ACTIVE "pop:committed notice:payment.failed:webhook notice:payment.completed:sms", SAGA_COMPLETED,
+     PUBLIC_COMPLETED, "notify.send notice:payment.completed:webhook <token:active"},
     {"late after the end", FLOW_PLAIN,
      "received auth:1 auth:1:result=absent auth:2 auth:2:result=approved decision=commit:2 capture=captured "
      "auth:1:late " TOLD_COMPLETED,
@@ -253,8 +254,9 @@ static const struct row {
      SAGA_COMPLETED, PUBLIC_REFUNDED, ""},
 
     /* facts for people change nothing */
-    {"discarded", FLOW_PLAIN, PAID TOLD_COMPLETED "dead:" COMMAND_A ":1=authorize.capture replay:" COMMAND_B ":1=discarded",
-     SAGA_COMPLETED, PUBLIC_COMPLETED, ""},
+    {"discarded", FLOW_PLAIN,
+     PAID TOLD_COMPLETED "dead:" COMMAND_A ":1=authorize.capture replay:" COMMAND_B ":1=discarded", SAGA_COMPLETED,
+     PUBLIC_COMPLETED, ""},
     {"replayed", FLOW_PLAIN, PAID TOLD_COMPLETED "dead:" COMMAND_A ":1=authorize.capture replay:" COMMAND_B ":1",
      SAGA_COMPLETED, PUBLIC_COMPLETED, ""},
 };

@@ -19,20 +19,13 @@
 typedef void handler(struct ingress *ingress, struct request *request);
 
 static handler *const handlers[] = {
-    [ENDPOINT_PAYMENT_CREATE] = payment_create,
-    [ENDPOINT_PAYMENT_LIST] = payment_list,
-    [ENDPOINT_PAYMENT_SHOW] = payment_show,
-    [ENDPOINT_PAYMENT_STATUS] = payment_status,
-    [ENDPOINT_PAYMENT_EVENTS] = payment_events,
-    [ENDPOINT_PAYMENT_CANCEL] = payment_cancel,
-    [ENDPOINT_REFUND_CREATE] = refund_create,
-    [ENDPOINT_VOTE_RECEIVE] = vote_receive,
-    [ENDPOINT_REFUND_SHOW] = refund_show,
-    [ENDPOINT_HEALTH] = health,
-    [ENDPOINT_HEALTH_DATABASE] = health_database,
-    [ENDPOINT_HEALTH_GATEWAYS] = health_gateways,
-    [ENDPOINT_HEALTH_DETAILED] = health_detailed,
-    [ENDPOINT_OPENAPI] = openapi,
+    [ENDPOINT_PAYMENT_CREATE] = payment_create,   [ENDPOINT_PAYMENT_LIST] = payment_list,
+    [ENDPOINT_PAYMENT_SHOW] = payment_show,       [ENDPOINT_PAYMENT_STATUS] = payment_status,
+    [ENDPOINT_PAYMENT_EVENTS] = payment_events,   [ENDPOINT_PAYMENT_CANCEL] = payment_cancel,
+    [ENDPOINT_REFUND_CREATE] = refund_create,     [ENDPOINT_VOTE_RECEIVE] = vote_receive,
+    [ENDPOINT_REFUND_SHOW] = refund_show,         [ENDPOINT_HEALTH] = health,
+    [ENDPOINT_HEALTH_DATABASE] = health_database, [ENDPOINT_HEALTH_GATEWAYS] = health_gateways,
+    [ENDPOINT_HEALTH_DETAILED] = health_detailed, [ENDPOINT_OPENAPI] = openapi,
 };
 static_assert(sizeof handlers / sizeof handlers[0] == ENDPOINT_COUNT, "a handler for every endpoint");
 

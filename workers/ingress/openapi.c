@@ -112,11 +112,13 @@ static json_t *response(const char *description, const char *schema)
 
 static bool may_fail(const struct route *route, enum failure failure)
 {
-    bool vote = route->endpoint == ENDPOINT_VOTE_RECEIVE, command = is_command(route), one = strstr(route->path, "{id}") != NULL;
+    bool vote = route->endpoint == ENDPOINT_VOTE_RECEIVE, command = is_command(route),
+         one = strstr(route->path, "{id}") != NULL;
     bool refund = route->endpoint == ENDPOINT_REFUND_SHOW;
     switch (failure) {
     case FAILURE_VALIDATION:
-        return command || vote || route->endpoint == ENDPOINT_PAYMENT_LIST || route->endpoint == ENDPOINT_PAYMENT_STATUS;
+        return command || vote || route->endpoint == ENDPOINT_PAYMENT_LIST ||
+               route->endpoint == ENDPOINT_PAYMENT_STATUS;
     case FAILURE_JSON:
     case FAILURE_CARD_DATA:
     case FAILURE_TOO_LARGE:
@@ -182,20 +184,13 @@ static json_t *responses_of(const struct route *route)
 static const char *operation_id(enum endpoint endpoint)
 {
     static const char *const ids[] = {
-        [ENDPOINT_PAYMENT_CREATE] = "createPayment",
-        [ENDPOINT_PAYMENT_LIST] = "listPayments",
-        [ENDPOINT_PAYMENT_SHOW] = "showPayment",
-        [ENDPOINT_PAYMENT_STATUS] = "showPaymentStatus",
-        [ENDPOINT_PAYMENT_EVENTS] = "listPaymentEvents",
-        [ENDPOINT_PAYMENT_CANCEL] = "cancelPayment",
-        [ENDPOINT_REFUND_CREATE] = "createRefund",
-        [ENDPOINT_VOTE_RECEIVE] = "receiveVote",
-        [ENDPOINT_REFUND_SHOW] = "showRefund",
-        [ENDPOINT_HEALTH] = "health",
-        [ENDPOINT_HEALTH_DATABASE] = "healthOfDatabase",
-        [ENDPOINT_HEALTH_GATEWAYS] = "healthOfGateways",
-        [ENDPOINT_HEALTH_DETAILED] = "healthDetailed",
-        [ENDPOINT_OPENAPI] = "openapi",
+        [ENDPOINT_PAYMENT_CREATE] = "createPayment",     [ENDPOINT_PAYMENT_LIST] = "listPayments",
+        [ENDPOINT_PAYMENT_SHOW] = "showPayment",         [ENDPOINT_PAYMENT_STATUS] = "showPaymentStatus",
+        [ENDPOINT_PAYMENT_EVENTS] = "listPaymentEvents", [ENDPOINT_PAYMENT_CANCEL] = "cancelPayment",
+        [ENDPOINT_REFUND_CREATE] = "createRefund",       [ENDPOINT_VOTE_RECEIVE] = "receiveVote",
+        [ENDPOINT_REFUND_SHOW] = "showRefund",           [ENDPOINT_HEALTH] = "health",
+        [ENDPOINT_HEALTH_DATABASE] = "healthOfDatabase", [ENDPOINT_HEALTH_GATEWAYS] = "healthOfGateways",
+        [ENDPOINT_HEALTH_DETAILED] = "healthDetailed",   [ENDPOINT_OPENAPI] = "openapi",
     };
     static_assert(sizeof ids / sizeof ids[0] == ENDPOINT_COUNT, "an id for every endpoint");
     return ids[endpoint];

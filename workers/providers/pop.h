@@ -12,7 +12,7 @@
 enum pop_outcome {
     POP_VALIDATED,
     POP_REJECTED, /* k can no longer be reached by signed votes */
-    POP_REVOKED,  /* revoke: every validator has taken it back; validate: enough validators say it was revoked; commit: one does */
+    POP_REVOKED, /* revoke: every validator has taken it back; validate: enough validators say it was revoked; commit: one does */
     POP_COMMITTED, /* commit: every validator knows that the purchase stands */
     POP_DEFERRED,  /* validate: those who call back can still make the quorum: ask again, but not as after a failure */
     POP_UNKNOWN,   /* too few answered: ask again */
