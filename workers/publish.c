@@ -114,15 +114,17 @@ static void publish_follow_up(struct job *job, const struct follow_up *follow_up
     message_clear(&message);
 }
 
+/* Is that a person's last word on the letter? */
 static bool was_replayed(const struct facts *facts, const char *letter)
 {
     char slot[SLOT_SIZE];
-    const struct fact *word;
+    bool replayed = false;
     for (int n = 1;; n++) {
         snprintf(slot, sizeof slot, "replay:%s:%d", letter, n);
-        word = facts_find(facts, slot);
-        if (!word || strcmp(word->outcome, "replayed") == 0)
-            return word;
+        const struct fact *word = facts_find(facts, slot);
+        if (!word)
+            return replayed;
+        replayed = strcmp(word->outcome, "replayed") == 0;
     }
 }
 

@@ -10,10 +10,11 @@
 enum { POP_VALIDATORS_MIN = 2, POP_VALIDATORS_MAX = 16, POP_ERROR_SIZE = 160 };
 
 /* What one validator said. A voice that is not one of the others is silent: it may be asked again. */
+/* clang-format off */
 #define POP_VOICES(X)                                                                                                  \
-    X(PENDING, "not_awaited")                                                                                          \
-    X(SILENT, "silent") X(YES, "valid") X(NO, "invalid") X(REVOKED, "revoked") X(DEFERRED, "pending")                  \
-        X(COMMITTED, "committed")
+    X(PENDING, "not_awaited") X(SILENT, "silent") X(YES, "valid") X(NO, "invalid") X(REVOKED, "revoked")               \
+    X(DEFERRED, "pending") X(COMMITTED, "committed")
+/* clang-format on */
 enum pop_voice {
 #define X(id, text) POP_VOICE_##id,
     POP_VOICES(X)
