@@ -97,6 +97,16 @@ static const struct setting settings[] = {
     {"keeper.metrics_port", CONFIG_INT, "0", 0, 65535, "port",
      "Port of /metrics of the keeper; 0: none.", NONE, false, false},
 
+    {"seal.origin", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Name of the ledger in its signed heads, a host name and a path for instance; empty: the ledger is not sealed.", NONE, false, false},
+    {"seal.key", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Private key that signs the heads, as `acquit ledger keygen` makes it; the keeper alone needs it.",
+     {"ACQUIT_SEAL_KEY"}, false, true},
+    {"seal.heads_dir", CONFIG_TEXT, "\"\"", 0, 0, "",
+     "Folder for the heads, one file per block, best on another machine's disk; empty: none.", NONE, false, false},
+    {"seal.interval_ms", CONFIG_INT, "1000", 10, 3600000, "ms",
+     "How often a block is sealed, if there is something to seal.", NONE, false, false},
+
     {"pop.quorum", CONFIG_INT, "0", 0, CONFIG_VALIDATORS_MAX, "votes",
      "Positive votes that make a proof of purchase; 0: a majority of the validators.", NONE, false, false},
     {"pop.callback_url", CONFIG_TEXT, "\"\"", 0, 0, "",

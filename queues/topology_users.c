@@ -22,7 +22,7 @@ static const struct role {
     {"app", "^acquit\\.in$", "^app\\.%s\\..*$", "^app\\.%s\\..*$", "", topology_pattern_of_apps},
     {"worker", "^(acquit\\.(cmd|evt|dlx|wait\\..*)|amq\\.default)$", "^acquit\\..*$", NULL, "", NULL},
     {"ingress", "^acquit\\.in$", "^$", NULL, "impersonator", topology_pattern_of_ingress},
-    {"keeper", "^acquit\\.cmd$", "^$", NULL, "", NULL},
+    {"keeper", "^acquit\\.(cmd|evt)$", "^$", NULL, "", NULL},
     {"operator", "^acquit\\.cmd$", "^$", NULL, "", NULL},
 };
 

@@ -102,6 +102,11 @@ class Farm:
             out.write(url)
         return f"secrets/{name}"
 
+    def seal_key(self):
+        self.secret("seal", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+        os.makedirs(self.path("heads"), exist_ok=True)
+        return "secrets/seal"
+
     def port(self, name):
         path = self.path("ports-farm.json")
         ports = json.load(open(path, encoding="ascii")) if os.path.exists(path) else {}
@@ -174,6 +179,7 @@ class Farm:
             "retry": {"base_ms": 200, "cap_ms": 2000},
             "question": {"base_ms": 200, "cap_ms": 2000},
             "keeper": {"stand_still_ms": 5000, "metrics_port": self.port("keeper-metrics")},
+            "seal": {"origin": "acquit.test/ledger", "key_file": self.seal_key(), "heads_dir": self.path("heads"), "interval_ms": 200},
             "pop": {"quorum": 2, "timeout_ms": 2000, "callback_url": self.url + "/webhooks/pop"},
             "tokens": {"url": self.twins_url + "/tokens", "key_file": "secrets/tokens", "timeout_ms": 2000},
             "webhook": {"timeout_ms": 2000},
@@ -219,7 +225,7 @@ class Farm:
     def _environment(self, name):
         """What one program may see: its own broker user and database role, nothing else."""
         user = {"ingress": "acquit-ingress", "keeper": "acquit-keeper"}.get(name, "acquit-worker")
-        role = {"ingress": "acquit_auditor", "keeper": "acquit_auditor"}.get(name, "acquit_farm")
+        role = {"ingress": "acquit_auditor", "keeper": "acquit_keeper"}.get(name, "acquit_farm")
         return {"PATH": os.environ["PATH"], "ACQUIT_CONFIG": self.config, "ACQUIT_BROKER_URL": self.amqp_url(user),
                 "ACQUIT_LEDGER_URL": self.pg_url(role)}
 
@@ -321,7 +327,8 @@ class Farm:
         return all(self.pid(name) for name in names)
 
     def _roles(self):
-        grants = {"acquit_farm": "acquit_worker, acquit_sim", "acquit_auditor": "acquit_reader", "acquit_operator": "acquit_reader"}
+        grants = {"acquit_farm": "acquit_worker, acquit_sim", "acquit_auditor": "acquit_reader", "acquit_operator": "acquit_reader",
+                  "acquit_keeper": "acquit_reader, acquit_sealer"}
         statements = []
         for role, groups in grants.items():
             password = self.secret("pg-" + role)

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "workers/exposition.h"
 #include "workers/keeper/keeper.h"
+#include "workers/keeper/sealing.h"
 #include "workers/program.h"
 
 enum {
@@ -27,7 +28,7 @@ static const char metrics_address[] = "127.0.0.1";
 static const char usage[] =
     "usage: acquit-keeper [--config FILE]\n"
     "\n"
-    "Ends payments whose deadline has passed, and moves on those that stand still. Writes nothing into the ledger.\n"
+    "Ends payments whose deadline has passed, moves on those that stand still, and seals the ledger. Writes no fact.\n"
     "\n"
     "  --config FILE   settings (default: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf)\n"
     "  --version       the version\n"
@@ -44,6 +45,7 @@ struct process {
     struct db *db;
     struct publisher *publisher;
     struct keeper *keeper;
+    struct sealing *sealing; /* NULL: the ledger is not sealed */
     struct exposition *exposition;
     struct loop_source *drain_timer;
     int64_t drain_until_ms;
@@ -75,6 +77,8 @@ static void on_signal(void *arg, int signo)
     log_info("signal %d: draining", signo);
     loop_notify("STOPPING=1");
     keeper_stop(process->keeper);
+    if (process->sealing)
+        sealing_stop(process->sealing);
     process->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
     process->drain_timer = loop_timer(process->loop, 0, on_drain, process);
 }
@@ -112,6 +116,23 @@ static int open_metrics(struct process *process, struct err *err)
     return process->exposition ? 0 : -1;
 }
 
+static int open_sealing(struct process *process, struct err *err)
+{
+    const struct config *config = process->config;
+    const struct sealing_options options = {.loop = process->loop,
+                                            .db = process->db,
+                                            .publisher = process->publisher,
+                                            .user = process->user,
+                                            .origin = config_text(config, "seal.origin"),
+                                            .key = config_text(config, "seal.key"),
+                                            .heads_dir = config_text(config, "seal.heads_dir"),
+                                            .interval_ms = config_int(config, "seal.interval_ms")};
+    if (!*options.origin)
+        return 0;
+    process->sealing = sealing_new(&options, err);
+    return process->sealing ? 0 : -1;
+}
+
 static int open_all(struct process *process, struct err *err)
 {
     const struct config *config = process->config;
@@ -129,7 +150,7 @@ static int open_all(struct process *process, struct err *err)
                                            .sweep_ms = config_int(config, "keeper.sweep_ms"),
                                            .stand_still_ms = config_int(config, "keeper.stand_still_ms")};
     process->keeper = keeper_new(&options);
-    return open_metrics(process, err);
+    return open_sealing(process, err) < 0 || open_metrics(process, err) < 0 ? -1 : 0;
 }
 
 static void close_all(struct process *process)
@@ -138,6 +159,7 @@ static void close_all(struct process *process)
         publisher_free(process->publisher);
     exposition_free(process->exposition);
     keeper_free(process->keeper);
+    sealing_free(process->sealing);
     if (process->db)
         db_free(process->db);
     loop_free(process->loop);

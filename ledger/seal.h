@@ -1,0 +1,45 @@
+/* seal.h - sealing the ledger: blocks of facts that nobody can add to any more, each under a signed head (docs/sealing.md)
+ *
+ * The sealer takes the facts of transactions that have all ended: it reads the horizon (pg_snapshot_xmin) first and then the rows below it, in the
+ * order of (xid, seq). No row can appear among them later, and no writer waits for it. It is the only writer of ledger.seal*; two
+ * sealers do no harm: the second finds the block's height taken, and reads anew.
+ */
+#ifndef ACQUIT_LEDGER_SEAL_H
+#define ACQUIT_LEDGER_SEAL_H
+
+#include "ledger/db.h"
+#include "ledger/note.h"
+
+enum { SEAL_BLOCK_MAX = 4096 /* facts of one block */ };
+
+struct sealer_options {
+    struct db *db;                                               /* borrowed; on the primary, role acquit_sealer */
+    const char *origin;                                          /* copied; the log's name, and its key's */
+    const uint8_t *private_key;                                  /* ED25519_KEY_SIZE bytes; copied, wiped when freed */
+    void (*sealed)(void *arg, const char *head, int64_t height); /* after the commit of each block; may be NULL */
+    void *arg;
+};
+struct sealer;
+
+/* ERR_INVALID for a name that is none. */
+struct sealer *sealer_new(const struct sealer_options *options, struct err *err) MUST_CHECK;
+void sealer_free(struct sealer *sealer); /* accepts NULL */
+
+/* Seals at most one block. Returns how many facts it has, 0 when there is nothing to seal; -1 with an error: nothing was written, or (ERR_UNKNOWN)
+ * nobody knows; the next run looks. ERR_CONFLICT: what stands in the ledger is no continuation of its last head, or another log's. */
+int sealer_run(struct sealer *sealer, struct err *err) MUST_CHECK;
+
+/* The sealed tree as a source of proofs; `db` may be a replica. */
+struct merkle_source seal_source(struct db *db);
+
+/* One line of a head: what a block adds to the checkpoint. */
+enum { SEAL_LINE_SIZE = 160 };
+struct seal_line {
+    int64_t height;
+    int epoch;
+    char previous[SHA256_HEX_SIZE]; /* of the whole text of the head before, signatures included; "" for the first */
+};
+void seal_line_format(const struct seal_line *line, char ret[static SEAL_LINE_SIZE]);
+int seal_line_parse(const char *text, struct seal_line *ret) MUST_CHECK;
+
+#endif
