@@ -1,10 +1,12 @@
 """test_callbacks.py - validators that take their time: votes by callback, and word of commit and abort"""
 
+import base64
 import copy
 
 import farm as farms
 import pika
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 VALIDATORS = ("validator-1", "validator-2", "validator-3")
 
@@ -34,13 +36,20 @@ def deferred(world, codes, delay_ms=300, **more):
 
 
 @pytest.fixture
-def unasked(world):
-    """Whoever is told to wait is not asked again for half a minute: only the callback can bring the payment on."""
-    settings, publishers = world.farm.settings, world.farm.publishers
-    slow = settings | {"question": {"base_ms": 60000, "cap_ms": 60000}}
-    world.farm.reconfigure(slow, publishers, ["pop-validate-1"])
+def unwatched(world):
+    """No keeper looks at what stands still: it would hide a payment that nobody brings on."""
+    world.farm.stop_program("keeper")
     yield world
-    world.farm.reconfigure(settings, publishers, ["pop-validate-1"])
+    world.farm.start_keeper()
+
+
+@pytest.fixture
+def unasked(unwatched):
+    """Whoever is told to wait is not asked again for half a minute: only the callback can bring the payment on."""
+    farm, settings = unwatched.farm, unwatched.farm.settings
+    farm.reconfigure(settings | {"question": {"base_ms": 60000, "cap_ms": 60000}}, farm.publishers, ["pop-validate-1"])
+    yield unwatched
+    farm.reconfigure(settings, farm.publishers, ["pop-validate-1"])
 
 
 def test_votes_by_callback_complete_a_payment(unasked):
@@ -55,6 +64,9 @@ def test_votes_by_callback_complete_a_payment(unasked):
 def test_votes_by_callback_reject_a_payment(unasked):
     payment = deferred(unasked, ["invalid", "", "invalid"])
     unasked.wait_state(payment, "failed", seconds=15)
+    given = validations(unasked, payment)
+    assert "invalid" in votes(unasked, payment).values()
+    assert all(outcome == given[name]["vote"]["verdict"] for name, outcome in votes(unasked, payment).items())
     assert unasked.facts(payment)["pop"] == "rejected" and unasked.status(payment)["reason"] == "POP_REJECTED"
 
 
@@ -68,10 +80,21 @@ def test_one_answers_one_is_silent_one_calls_back(unasked):
     assert votes(unasked, payment) == {"validator-3": "valid"}
 
 
-def test_callbacks_that_are_lost_cost_time_only(world):
-    payment = deferred(world, ["lost", "lost", "lost"], delay_ms=1500)
-    world.wait_state(payment, "completed")
-    assert votes(world, payment) == {} and not world.dead_letters(payment), "waiting is no failure and counts no attempt"
+def test_callbacks_that_are_lost_cost_time_only(unwatched):
+    payment = deferred(unwatched, ["lost", "lost", "lost"], delay_ms=1500)
+    unwatched.wait_state(payment, "completed")
+    assert votes(unwatched, payment) == {} and not unwatched.dead_letters(payment), "waiting is no failure"
+
+
+def test_waiting_counts_no_attempt(unwatched):
+    """Who waited long may fail as often as anybody else: three attempts in all, of which this takes one."""
+    payment = deferred(unwatched, ["lost", "lost", "lost"], delay_ms=2500)
+    farms.wait_for(lambda: len(unwatched.requests(payment, "validator.validate")) >= 5 * len(VALIDATORS), 20, "them to be asked often")
+    farms.http("DELETE", unwatched.farm.twins_url + "/_twin/faults")
+    for n in (1, 2):
+        unwatched.fault(payment, "validator.validate", "answer_500_before", validator=n)
+    unwatched.wait_state(payment, "completed")
+    assert not unwatched.dead_letters(payment)
 
 
 def test_a_validator_that_never_decides_ends_with_the_deadline(world):
@@ -127,6 +150,34 @@ def test_only_a_genuine_vote_is_taken(world):
     world.wait_ended([one, other])
 
 
+def signed(world, vote, number):
+    """The vote as this validator would have signed it."""
+    with open(world.farm.path(f"twins/keys/validator-{number}.key"), "rb") as file:
+        key = load_pem_private_key(file.read(), None)
+    members = [vote["paymentId"], str(vote["amount"]), vote["currency"], vote["verdict"], vote["validator"], vote["at"]]
+    return vote | {"signature": base64.b64encode(key.sign(("\n".join(["acquit-pop-vote-v1", *members]) + "\n").encode())).decode()}
+
+
+def test_a_signed_vote_on_something_else_is_a_persons_case(unasked):
+    """The ingress cannot know what a payment is about; the worker does."""
+    payment = deferred(unasked, ["", "", ""], delay_ms=60000)
+    farms.wait_for(lambda: len(validations(unasked, payment)) == 3, 20, "all validators asked")
+    given, before = validations(unasked, payment), {letter["id"] for letter in unasked.dead_letters()}
+
+    def fresh_letters():
+        return [letter for letter in unasked.dead_letters() if letter["type"] == "pop.confirm" and letter["id"] not in before]
+    wrong = [{"amount": 1}, {"currency": "USD"}, {"at": "2026-01-01T00:00:00Z"}]
+    for n, change in enumerate(wrong, 1):
+        assert post_vote(unasked, signed(unasked, given[f"validator-{n}"]["vote"] | change, n))[0] == 202
+    farms.wait_for(lambda: len(fresh_letters()) == len(wrong), 20, "their dead letters")
+    assert {letter["state"] for letter in fresh_letters()} == {"held"} and votes(unasked, payment) == {}
+    assert unasked.state(payment) == "processing", "nothing was decided by them"
+    for n in (1, 2):
+        again = signed(unasked, given[f"validator-{n}"]["vote"], n)
+        assert again == given[f"validator-{n}"]["vote"] and post_vote(unasked, again)[0] == 202
+    unasked.wait_state(payment, "completed", seconds=15)
+
+
 def test_an_app_cannot_publish_a_vote(world):
     payment = deferred(world, ["", "", ""], delay_ms=60000)
     farms.wait_for(lambda: len(validations(world, payment)) == 3, 20, "all validators asked")
@@ -176,3 +227,23 @@ def test_a_commit_that_fails_is_said_again_and_is_at_last_a_persons(world):
     farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
     world.farm.acquit("dlq", "replay", letter["id"], "--reason", "the validator is back")
     assert world.wait_fact(payments[1], "pop:committed") == "committed"
+
+
+def test_no_commit_is_said_once_all_was_given_back(world):
+    key = world.key()
+    payment = world.expect(key, "shop")
+    world.fault(payment, "validator.commit", "answer_500_before", validator=2, times=-1)
+    world.pay(world.dual(), key=key)
+    letter = world.wait_dead_letter(payment)
+    assert letter["type"] == "pop.commit"
+    farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
+    world.fault(payment, "validator.revoke", "answer_500_before", validator=2, times=-1)  # so that pop:revoked does not stand in its way
+    world.publish([("payment.refund", world.key(), {"paymentId": payment})])
+    revoke = farms.wait_for(lambda: next((one for one in world.dead_letters(payment) if one["type"] == "pop.revoke"), None), 20, "it not to be revoked")
+    said = len(world.requests(payment, "validator.commit"))
+    world.farm.acquit("dlq", "replay", letter["id"], "--reason", "too late")
+    farms.wait_for(lambda: not any(world.queue_depth("acquit.compensate") + world.queue_depth("acquit.pop-validate")), 20, "the replay to be taken")
+    assert len(world.requests(payment, "validator.commit")) == said and not world.has(payment, "pop:committed")
+    farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
+    world.farm.acquit("dlq", "replay", revoke["id"], "--reason", "the validator is back")
+    assert world.wait_fact(payment, "pop:revoked") == "revoked"

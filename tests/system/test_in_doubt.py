@@ -82,6 +82,8 @@ def test_the_keeper_measures_what_is_in_doubt(world):
     world.pay(world.plain(1500, currency="USD"), key=key)
     world.wait_fact(payment, "auth:1:doubt:0")
     assert measured(world, "acquit_in_doubt_minor_units") == 1500 and measured(world, "acquit_in_doubt_intents") == 1
+    farms.wait_for(lambda: 1 <= measured(world, "acquit_in_doubt_oldest_seconds") < 60, 10, "its age to be measured")
     farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
     world.wait_state(payment, "completed")
     assert measured(world, "acquit_in_doubt_minor_units") == measured(world, "acquit_in_doubt_intents") == 0
+    assert measured(world, "acquit_in_doubt_oldest_seconds") == 0

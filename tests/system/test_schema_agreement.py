@@ -63,6 +63,14 @@ def matching(rng, schema):
         return rng.choice(CURRENCIES)
     if "tx_" in pattern:
         return rng.choice([uuid(rng), "tx_" + hex_digits(rng, 32), "tx_" + hex_digits(rng, 31), uuid(rng) + "\n"])
+    if pattern.startswith("^[0-9a-f]{8}"):
+        return rng.choice([uuid(rng).lower()] * 5 + [uuid(rng).upper()])
+    if "[A-Z]{3}" in pattern:
+        return rng.choice(["EUR", "USD", "XOF", "MAD", "JPY", "TND", "eur", "EURO"])
+    if "[A-Za-z0-9+/]" in pattern:
+        return rng.choice(["AAAA", "ab+/", "A" * 86 + "==", "Zg==", "abcd", "AA+/", "A" * 88, "A" * 89, "a b="])
+    if "[a-z0-9_-]" in pattern:
+        return rng.choice(["validator-1", "v_2", "x" * 32, "v", "V1", "a b"])
     if "{8}" in pattern:
         return rng.choice([uuid(rng), uuid(rng)[:-1], " " + uuid(rng)])
     if "@" in pattern:
