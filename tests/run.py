@@ -255,7 +255,7 @@ def run_system(build, name, suite, directory=TEST_DIR):
     findings = os.path.join(directory, "sanitizer")
     environment = dict(os.environ, **reporting_to(findings), ACQUIT_TEST_BUILD=build, ACQUIT_TEST_DIR=directory, PYTHONUNBUFFERED="1")
     command = pytest_command(name, "-v", "--tb=long", f"--junitxml={report}", f"--timeout={SYSTEM_SECONDS}",
-                             "-o", "console_output_style=classic", "--durations=5", "--durations-min=5")
+                             "-o", "console_output_style=classic", "--durations=25", "--durations-min=5")
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             process.wait(suite.left())

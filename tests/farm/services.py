@@ -76,9 +76,11 @@ log.console = false
 log.file.level = warning
 """
 
-# at-least-once dead-lettering: how long an unconfirmed dead letter waits for its next try, and how many are under way
+# at-least-once dead-lettering: how long an unconfirmed dead letter waits for its next try, and how many are under way; how often (ms) a
+# quorum queue tells its depth
 RABBITMQ_ADVANCED = """\
-[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000},
+[{rabbit, [{quorum_tick_interval, 1000},
+           {dead_letter_worker_publisher_confirm_timeout, 10000},
            {dead_letter_worker_consumer_prefetch, 256}]}].
 """
 
