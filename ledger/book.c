@@ -213,14 +213,14 @@ static int stake_of(const struct payment *p, const struct slot *intent, int64_t 
     }
 }
 
-int book_doubt(const struct payment *p, const char *intent, struct new_transfer ret[static BOOK_LEGS_MAX],
+int book_doubt(const struct payment *p, const char *intent, int k, struct new_transfer ret[static BOOK_LEGS_MAX],
                struct err *err)
 {
     char slot[SLOT_SIZE];
     int64_t amount;
     struct slot parsed = slot_parse(intent);
     const struct authorization *a = authorization(p, stake_of(p, &parsed, &amount));
-    if (!a || amount <= 0 || snprintf(slot, sizeof slot, "%s:doubt:0", intent) >= SLOT_SIZE)
+    if (!a || amount <= 0 || snprintf(slot, sizeof slot, "%s:doubt:%d", intent, k) >= SLOT_SIZE)
         return err_set(err, ERR_INTERNAL, "nothing is at stake with %s", intent);
     const char *provider = fact_text(a->intent, "provider");
     if (start(p, provider, slot, ret, err) != 0 || name_account("in_doubt", provider, ret->debit, err) != 0 ||

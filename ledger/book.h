@@ -18,7 +18,7 @@
  *     refund:N:result             transfer   payable:<merchant>      receivable:<provider>   refunded
  *                                 transfer   commission              payable:<merchant>      commission back, if any
  *
- *     <intent>:doubt:0            in_doubt   in_doubt:<provider>     receivable:<provider>   what the intent is about
+ *     <intent>:doubt:K            in_doubt   in_doubt:<provider>     receivable:<provider>   what the intent is about
  *
  * A capture of less than the hold releases the rest. An in_doubt is pending until the fact stands that answers its intent
  * (view ledger.in_doubt): nothing is booked at its end, because the delivery that writes the answer may not see the doubt.
@@ -57,8 +57,8 @@ struct refund_share {
 };
 int book_refund_share(const struct payment *p, int64_t amount, struct refund_share *ret, struct err *err) MUST_CHECK;
 
-/* Slot "<intent>:doubt:0" of the intent "auth:N", "capture", "void:N" or "refund:N". */
-int book_doubt(const struct payment *p, const char *intent, struct new_transfer ret[static BOOK_LEGS_MAX],
+/* Slot "<intent>:doubt:K" of the intent "auth:N", "capture", "void:N" or "refund:N". */
+int book_doubt(const struct payment *p, const char *intent, int k, struct new_transfer ret[static BOOK_LEGS_MAX],
                struct err *err) MUST_CHECK;
 
 /* Slot "refund:n:result"=refunded, from its intent's "amount" and "commission". */

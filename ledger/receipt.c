@@ -14,15 +14,26 @@ enum { HASH_TEXT_SIZE = 4 * ((SHA256_SIZE + 2) / 3) + 1, NAMED_SIZE = SLOT_SIZE 
 
 static const char FORMAT[] = "acquit-receipt";
 const char RECEIPT_ABOUT[] =
-    "Facts of one payment, sealed in a ledger whose signed head is below; acquit receipt verify and docs/verify_receipt.py check it with the ledger's "
-    "public key. The summary is derived from the facts. Votes of the validators stand in the bodies of pop and pop:vote, hashes of what was asked of "
-    "providers and what they answered in the member evidence of the bodies. That no further facts exist is not proven.";
+    "Facts of one payment, each with the proof that it stands in a ledger whose signed head is below "
+    "(docs/sealing.md). "
+    "The summary is derived from them. Votes, and hashes of what providers were asked and answered, stand in the "
+    "bodies. That no further facts exist is not proven.";
 
 static const char *const RECEIPT_MEMBERS[] = {"format", "version", "payment", "about", "summary", "head", "facts"};
 static const char *const ITEM_MEMBERS[] = {"position", "proof", "fact", "transfers"};
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-enum { COLUMN_PAYMENT, COLUMN_SLOT, COLUMN_OUTCOME, COLUMN_CAUSE, COLUMN_ACTOR, COLUMN_AT, COLUMN_XID, COLUMN_SEQ, COLUMN_BODY };
+enum {
+    COLUMN_PAYMENT,
+    COLUMN_SLOT,
+    COLUMN_OUTCOME,
+    COLUMN_CAUSE,
+    COLUMN_ACTOR,
+    COLUMN_AT,
+    COLUMN_XID,
+    COLUMN_SEQ,
+    COLUMN_BODY
+};
 
 /* --- facts out of their texts --- */
 
@@ -63,7 +74,8 @@ static int fold(const struct facts *facts, struct payment *ret, struct err *err)
 {
     if (saga_fold(facts, ret, err) != 0)
         return err_prefix(err, "the facts contradict each other");
-    return ret->received ? 0 : err_set(err, ERR_NOT_FOUND, "the facts are no payment's: there is none of slot received");
+    return ret->received ? 0
+                         : err_set(err, ERR_NOT_FOUND, "the facts are no payment's: there is none of slot received");
 }
 
 static json_t *summary_of(const struct payment *payment, size_t count)
@@ -111,14 +123,15 @@ json_t *receipt_fact(const char *const values[static FACT_COLUMN_COUNT], const j
     if (leaf_of(values, transfers, &leaf, err) != 0)
         return NULL;
     if (!merkle_included(&leaf, position, size, proof, root)) {
-        err_set(err, ERR_CONFLICT, "fact %s is not what was sealed at position %" PRIu64, values[COLUMN_SLOT], position);
+        err_set(err, ERR_CONFLICT, "fact %s is not what was sealed at position %" PRIu64, values[COLUMN_SLOT],
+                position);
         return NULL;
     }
     json_t *columns = json_object();
     for (size_t i = 0; i < FACT_COLUMN_COUNT; i++)
         json_object_set_new(columns, fact_columns[i], text_or_null(values[i]));
-    return json_pack("{s:I, s:o, s:o, s:o}", "position", (json_int_t)position, "proof", proof_texts(proof), "fact", columns,
-                     "transfers", named_transfers(transfers));
+    return json_pack("{s:I, s:o, s:o, s:o}", "position", (json_int_t)position, "proof", proof_texts(proof), "fact",
+                     columns, "transfers", named_transfers(transfers));
 }
 
 json_t *receipt_make(const char *payment, const char *head, json_t *facts, struct err *err)
@@ -130,9 +143,9 @@ json_t *receipt_make(const char *payment, const char *head, json_t *facts, struc
         err_set(err, ERR_LIMIT, "a receipt has at most %d facts, and this payment has %zu", RECEIPT_FACTS_MAX,
                 json_array_size(facts));
     else if (take_facts(payment, facts, &read, err) == 0 && fold(&read, &folded, err) == 0)
-        receipt = json_pack("{s:s, s:i, s:s, s:s, s:o, s:s, s:O}", "format", FORMAT, "version", RECEIPT_VERSION, "payment",
-                            payment, "about", RECEIPT_ABOUT, "summary", summary_of(&folded, read.count), "head", head,
-                            "facts", facts);
+        receipt = json_pack("{s:s, s:i, s:s, s:s, s:o, s:s, s:O}", "format", FORMAT, "version", RECEIPT_VERSION,
+                            "payment", payment, "about", RECEIPT_ABOUT, "summary", summary_of(&folded, read.count),
+                            "head", head, "facts", facts);
     payment_clear(&folded);
     facts_clear(&read);
     json_decref(facts);
@@ -169,7 +182,8 @@ static json_t *load(const char *bytes, size_t size, struct err *err)
     }
     json_t *value = json_loadb(size ? bytes : "", size, JSON_REJECT_DUPLICATES, &why);
     if (!value)
-        err_set(err, ERR_CONFLICT, "the receipt is no JSON, or has a member twice: line %d, column %d", why.line, why.column);
+        err_set(err, ERR_CONFLICT, "the receipt is no JSON, or has a member twice: line %d, column %d", why.line,
+                why.column);
     return value;
 }
 
@@ -178,8 +192,7 @@ static int check_form(const json_t *receipt, struct err *err)
     const json_t *facts = json_object_get(receipt, "facts");
     if (!has_exactly(receipt, RECEIPT_MEMBERS, COUNT(RECEIPT_MEMBERS)))
         return unfit(err, "the receipt lacks a member, or has one more than it should");
-    if (strcmp(json_text(receipt, "format", ""), FORMAT) != 0 ||
-        json_int(receipt, "version", 0) != RECEIPT_VERSION)
+    if (strcmp(json_text(receipt, "format", ""), FORMAT) != 0 || json_int(receipt, "version", 0) != RECEIPT_VERSION)
         return unfit(err, "format, version: this is no receipt of version 1");
     if (strcmp(json_text(receipt, "about", ""), RECEIPT_ABOUT) != 0)
         return unfit(err, "about: the text is not that of a receipt");
@@ -200,7 +213,8 @@ static bool signed_once(const char *head)
     return line_end && !line_end[1];
 }
 
-static int check_head(const char *head, const struct note_key *keys, size_t key_count, struct receipt *ret, struct err *err)
+static int check_head(const char *head, const struct note_key *keys, size_t key_count, struct receipt *ret,
+                      struct err *err)
 {
     char copy[NOTE_SIZE_MAX];
     struct checkpoint checkpoint;
@@ -232,7 +246,8 @@ static int read_proof(const json_t *texts, struct merkle_proof *ret)
     for (size_t i = 0; i < json_array_size(texts); i++) {
         const char *text = json_string_value(json_array_get(texts, i));
         size_t size = 0;
-        if (!text || base64_decode(text, ret->hashes[ret->count++].bytes, SHA256_SIZE, &size) != 0 || size != SHA256_SIZE)
+        if (!text || base64_decode(text, ret->hashes[ret->count++].bytes, SHA256_SIZE, &size) != 0 ||
+            size != SHA256_SIZE)
             return -1;
     }
     return 0;
@@ -271,8 +286,8 @@ static bool read_columns(const json_t *columns, const char *ret[static FACT_COLU
 /* "fact 3 (capture)": a stranger's slot is said only if it looks like one. */
 static const char *name_fact(size_t i, const char *slot, char ret[static NAMED_SIZE])
 {
-    bool clean = slot && *slot && strlen(slot) < SLOT_SIZE &&
-                 !slot[strspn(slot, "abcdefghijklmnopqrstuvwxyz0123456789:._-")];
+    bool clean =
+        slot && *slot && strlen(slot) < SLOT_SIZE && !slot[strspn(slot, "abcdefghijklmnopqrstuvwxyz0123456789:._-")];
     snprintf(ret, NAMED_SIZE, "fact %zu%s%s%s", i + 1, clean ? " (" : "", clean ? slot : "", clean ? ")" : "");
     return ret;
 }
@@ -296,7 +311,8 @@ static int check_leaf(const json_t *item, const char *const *values, const struc
         return err_set(err, ERR_CONFLICT, "%s: its proof is no list of hashes", name);
     if (!merkle_included(&leaf, (uint64_t)json_integer_value(position), receipt->size, &proof, &receipt->root))
         return err_set(err, ERR_CONFLICT,
-                       "%s: it does not lead to the head's root; a column, a transfer, the position or the proof is not what was sealed",
+                       "%s: it does not lead to the head's root; a column, a transfer, the position or the proof is "
+                       "not what was sealed",
                        name);
     return 0;
 }
@@ -311,7 +327,8 @@ static int check_facts(const struct receipt *receipt, const char *payment, struc
         const char *values[FACT_COLUMN_COUNT] = {NULL};
         char name[NAMED_SIZE];
         bool good = has_exactly(item, ITEM_MEMBERS, COUNT(ITEM_MEMBERS)) &&
-                    read_columns(json_object_get(item, "fact"), values) && values[COLUMN_PAYMENT] && values[COLUMN_SLOT];
+                    read_columns(json_object_get(item, "fact"), values) && values[COLUMN_PAYMENT] &&
+                    values[COLUMN_SLOT];
         name_fact(i, values[COLUMN_SLOT], name);
         if (!good)
             return err_set(err, ERR_CONFLICT, "%s: it has not the members that a fact has", name);
@@ -321,7 +338,8 @@ static int check_facts(const struct receipt *receipt, const char *payment, struc
             return -1;
         json_int_t position = json_integer_value(json_object_get(item, "position"));
         if (position <= last)
-            return err_set(err, ERR_CONFLICT, "%s: it does not stand in the order of the tree, or stands there twice", name);
+            return err_set(err, ERR_CONFLICT, "%s: it does not stand in the order of the tree, or stands there twice",
+                           name);
         if (json_object_get(seen, values[COLUMN_SLOT]))
             return err_set(err, ERR_CONFLICT, "%s: the ledger has this slot of the payment twice", name);
         json_object_set_new(seen, values[COLUMN_SLOT], json_true());

@@ -246,6 +246,10 @@ struct next {
  * where there are more than FOLLOW_UPS_MAX, the older ones have been said before and come again by payment.look. */
 void saga_next(const struct payment *payment, struct next *ret);
 
+/* Every death of this command is on a person's desk until it is replayed; saying the command again would only let it die again. What a person has
+ * discarded stays unsaid. */
+bool saga_held(const struct facts *facts, struct uuid command);
+
 /* True when the follow-up rests on a fact whose cause is `command` (L4: this delivery has to publish it). */
 bool follow_up_rests_on(const struct follow_up *follow_up, struct uuid command);
 

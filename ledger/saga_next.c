@@ -7,7 +7,9 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "common/json.h"
 #include "ledger/saga_internal.h"
 
 /* Adds a command named by a slot. NULL when the list is full, or when its question is beyond DOUBTS_MAX: that is a
@@ -319,6 +321,32 @@ bool follow_up_rests_on(const struct follow_up *follow_up, struct uuid command)
 {
     for (size_t i = 0; i < follow_up->rest_count; i++)
         if (uuid_equal(follow_up->rests[i]->cause, command))
+            return true;
+    return false;
+}
+
+/* Is that a person's last word on the letter? */
+static bool was_replayed(const struct facts *facts, const char *letter)
+{
+    char slot[SLOT_SIZE];
+    bool replayed = false;
+    for (int n = 1;; n++) {
+        snprintf(slot, sizeof slot, "replay:%s:%d", letter, n);
+        const struct fact *word = facts_find(facts, slot);
+        if (!word)
+            return replayed;
+        replayed = strcmp(word->outcome, "replayed") == 0;
+    }
+}
+
+bool saga_held(const struct facts *facts, struct uuid command)
+{
+    char id[UUID_TEXT_SIZE], prefix[SLOT_SIZE];
+    uuid_format(command, id);
+    snprintf(prefix, sizeof prefix, "dead:%s:", id);
+    for (size_t i = 0; i < facts->count; i++)
+        if (strncmp(facts->items[i].slot, prefix, strlen(prefix)) == 0 &&
+            !was_replayed(facts, json_text(facts->items[i].body, "deadLetter", "")))
             return true;
     return false;
 }

@@ -25,6 +25,7 @@ enum { MESSAGE_ID_MAX = 128, PUBLISHER_MAX = 63 };
 #define HEADER_REPLAY "x-acquit-replay-of"        /* the dead letter it was replayed from */
 #define HEADER_PROPERTIES "x-acquit-properties"   /* dead letters: all properties that it had there */
 #define HEADER_BODY_SHA256 "x-acquit-body-sha256" /* dead letters: of the body before card numbers were masked in it */
+#define HEADER_LOOK "x-acquit-look"               /* true: said by payment.look, perhaps not for the first time */
 #define HEADER_REPLAY_NUMBER "x-acquit-replay-number" /* the n-th replay of that dead letter */
 #define HEADER_QUEUE "x-acquit-queue"                 /* dead letters: the queue it died in */
 #define HEADER_ROUTING_KEY "x-acquit-routing-key" /* dead letters: the routing key it had there, which names its type */

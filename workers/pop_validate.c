@@ -75,6 +75,14 @@ static json_t *votes_body(const struct job *job)
     return json_pack("{s:O?, s:O?}", "votes", job->pop.votes, "answers", job->pop.answers);
 }
 
+/* Another pop.validate of this payment goes on asking: this one only counts anew after a callback, or a look said it once more. If both of them went on,
+ * each look would add to the questions for as long as the payment waits, and the first to be exhausted would end it although the other still has hope.
+ * Should the other be lost, the keeper looks again, and the deadline ends what nobody answers. */
+static bool is_extra(const struct job *job)
+{
+    return slot_parse(job->command.slot).kind == SLOT_POP_VOTE || job_said_by_look(job);
+}
+
 static enum verdict settle_validate(struct job *job)
 {
     switch (job->pop.outcome) {
@@ -90,12 +98,12 @@ static enum verdict settle_validate(struct job *job)
     case POP_REVOKED:
         return job_retry(job, "the validators say it was revoked, and no decision is in sight yet");
     case POP_DEFERRED:
-        return job_later(job, "the validators need more time");
+        return is_extra(job) ? VERDICT_DONE : job_later(job, "the validators need more time");
     case POP_COMMITTED:
     case POP_UNKNOWN:
         break;
     }
-    return job_retry(job, "too few validators answered");
+    return is_extra(job) ? VERDICT_DONE : job_retry(job, "too few validators answered");
 }
 
 /* --- a vote by callback --- */
@@ -119,9 +127,10 @@ static enum verdict plan_confirm(struct job *job)
     if (facts_find(&job->facts, slot))
         return VERDICT_DONE; /* the first one counts */
     struct pop_request request = request_of(job);
-    if (!pop_check(job->around->pop, &request, vote, &valid, &err))
+    json_t *kept = pop_check(job->around->pop, &request, vote, &valid, &err);
+    if (!kept)
         return job_dead(job, DEATH_INVALID, "vote: %s", err.text);
-    job_fact(job, slot, NULL, valid ? "valid" : "invalid", json_pack("{s:O}", "vote", vote));
+    job_fact(job, slot, NULL, valid ? "valid" : "invalid", json_pack("{s:o}", "vote", kept));
     return VERDICT_DONE;
 }
 

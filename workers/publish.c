@@ -108,40 +108,13 @@ static void publish_follow_up(struct job *job, const struct follow_up *follow_up
     free(message.exchange);
     message.exchange = strdup(exchange_for(job, follow_up));
     const char *trace = trace_of(job);
+    message.headers = json_object();
     if (trace)
         json_object_set_new(message.headers, "traceparent", json_string(trace));
+    if (job->command.type && strcmp(job->command.type->name, "payment.look") == 0)
+        json_object_set_new(message.headers, HEADER_LOOK, json_true());
     job_publish(job, &message);
     message_clear(&message);
-}
-
-/* Is that a person's last word on the letter? */
-static bool was_replayed(const struct facts *facts, const char *letter)
-{
-    char slot[SLOT_SIZE];
-    bool replayed = false;
-    for (int n = 1;; n++) {
-        snprintf(slot, sizeof slot, "replay:%s:%d", letter, n);
-        const struct fact *word = facts_find(facts, slot);
-        if (!word)
-            return replayed;
-        replayed = strcmp(word->outcome, "replayed") == 0;
-    }
-}
-
-/* Every death of this command is on a person's desk until it is replayed; saying the command again would only let it die again. What a person has discarded
- * stays unsaid. */
-static bool held_for_a_person(const struct job *job, struct uuid command)
-{
-    char id[UUID_TEXT_SIZE], prefix[SLOT_SIZE];
-    uuid_format(command, id);
-    snprintf(prefix, sizeof prefix, "dead:%s:", id);
-    for (size_t i = 0; i < job->facts.count; i++) {
-        const struct fact *dead = &job->facts.items[i];
-        if (strncmp(dead->slot, prefix, strlen(prefix)) == 0 &&
-            !was_replayed(&job->facts, json_text(dead->body, "deadLetter", "")))
-            return true;
-    }
-    return false;
 }
 
 /* A direct reply-to as RabbitMQ writes it: base64 of an Erlang process id, a dot, base64 of a key. Anything else behind the prefix makes the
@@ -259,7 +232,7 @@ static void publish_events(struct job *job)
 static bool is_ours_to_publish(const struct job *job, const struct follow_up *follow_up)
 {
     if (job->step->looks_at_all)
-        return !held_for_a_person(job, follow_up->id);
+        return !saga_held(&job->facts, follow_up->id);
     return follow_up_rests_on(follow_up, job->command.id);
 }
 
@@ -294,6 +267,11 @@ static char *short_copy(const char *text)
     return strdup(cut);
 }
 
+bool job_said_by_look(const struct job *job)
+{
+    return json_is_true(json_object_get(job->delivery->message.headers, HEADER_LOOK));
+}
+
 /* Headers of ours that were checked when the command was read, and a trace that looks like one. */
 static json_t *kept_headers(const struct job *job)
 {
@@ -302,6 +280,8 @@ static json_t *kept_headers(const struct job *job)
     json_t *kept = json_object();
     if (trace)
         json_object_set_new(kept, "traceparent", json_string(trace));
+    if (job_said_by_look(job))
+        json_object_set_new(kept, HEADER_LOOK, json_true());
     if (job->command.replay_of[0]) {
         json_object_set_new(kept, HEADER_REPLAY, json_string(job->command.replay_of));
         json_object_set_new(kept, HEADER_REPLAY_NUMBER, json_integer(json_int(headers, HEADER_REPLAY_NUMBER, 0)));

@@ -121,6 +121,18 @@ bool may_conclude_absent(const struct job *job, const json_t *intent_body_of, co
                                       options->visibility_horizon_ms);
 }
 
+/* What a doubt about the intent booked before. */
+static bool is_booked(const struct job *job, const char *intent)
+{
+    char prefix[SLOT_SIZE];
+    snprintf(prefix, sizeof prefix, "%s:doubt:", intent);
+    for (size_t i = 0; i < job->facts.count; i++)
+        if (strncmp(job->facts.items[i].slot, prefix, strlen(prefix)) == 0 &&
+            json_is_true(json_object_get(job->facts.items[i].body, "atStake")))
+            return true;
+    return false;
+}
+
 enum verdict add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt)
 {
     json_t *body = json_pack("{s:s, s:s, s:b}", "code", job->answer.code, "message", job->answer.message, "asked",
@@ -131,10 +143,14 @@ enum verdict add_doubt(struct job *job, const char *intent, int k, const struct 
     if (spent_at > 0)
         json_object_set_new(body, "spentAt", json_integer(spent_at));
     job_fact_f(job, NULL, "unknown", body, "%s:doubt:%d", intent, k);
-    if (k == 0) {
+    /* While the customer is challenged nothing has moved, and everybody knows. */
+    if (job->answer.outcome != PROVIDER_ACTION && !is_booked(job, intent)) {
+        json_object_set_new(body, "atStake", json_true());
         struct new_transfer transfers[BOOK_LEGS_MAX];
         struct err err = {0};
-        return job_books(job, transfers, book_doubt(&job->payment, intent, transfers, &err), &err);
+        enum verdict booked = job_books(job, transfers, book_doubt(&job->payment, intent, k, transfers, &err), &err);
+        if (booked != VERDICT_DONE)
+            return booked;
     }
     if (k < DOUBTS_MAX - 1)
         return VERDICT_DONE;

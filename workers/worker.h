@@ -169,6 +169,8 @@ enum verdict job_books(struct job *job, const struct new_transfer *transfers, in
 /* Says why, for the history, the dead letter and the log; returns the verdict for `return job_retry(job, ...)`. */
 enum verdict job_retry(struct job *job, const char *fmt, ...) PRINTF_LIKE(2, 3);
 enum verdict job_later(struct job *job, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* True when payment.look said this command, whose first copy is probably under way still. */
+bool job_said_by_look(const struct job *job);
 enum verdict job_dead(struct job *job, enum death death, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Publishes one more message, to be confirmed before the acknowledgement. */

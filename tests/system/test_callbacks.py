@@ -2,6 +2,9 @@
 
 import base64
 import copy
+import time
+import urllib.request
+import uuid
 
 import farm as farms
 import pika
@@ -247,3 +250,41 @@ def test_no_commit_is_said_once_all_was_given_back(world):
     farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
     world.farm.acquit("dlq", "replay", revoke["id"], "--reason", "the validator is back")
     assert world.wait_fact(payment, "pop:revoked") == "revoked"
+
+
+def watched(world):
+    with urllib.request.urlopen(f"http://127.0.0.1:{world.farm.port('keeper-metrics')}/metrics", timeout=10) as answer:
+        return next(int(line.split()[1]) for line in answer.read().decode().splitlines() if line.startswith("acquit_keeper_watched "))
+
+
+def test_a_discarded_commit_is_watched_no_longer(world):
+    """The payment has ended, and what is left was laid aside for good: looking again would change nothing."""
+    key = world.key()
+    payment = world.expect(key, "shop")
+    farms.wait_for(lambda: watched(world) == 0, 30, "nothing to watch")
+    world.fault(payment, "validator.commit", "answer_500_before", validator=2, times=-1)
+    world.pay(world.dual(), key=key)
+    letter = world.wait_dead_letter(payment)
+    farms.wait_for(lambda: watched(world) == 0, 30, "a held command, watched by nobody")
+    world.farm.acquit("dlq", "discard", letter["id"], "--reason", "the validator is gone")
+    assert world.state(payment) == "completed"
+    farms.wait_for(lambda: watched(world) == 0, 30, "a discarded command, watched by nobody")
+
+
+def test_looks_do_not_multiply_the_questions(world):
+    """A payment that waits long is looked at again and again; it is asked about no more often for that."""
+    payment = deferred(world, ["lost", "lost", "lost"], delay_ms=3600000, expiresInMs=60000)
+
+    def seconds_of(questions):
+        enough, began = len(world.requests(payment, "validator.validate")) + questions, time.monotonic()
+        farms.wait_for(lambda: len(world.requests(payment, "validator.validate")) >= enough, 60, f"{questions} questions")
+        return time.monotonic() - began
+    seconds_of(9)  # until the schedule has reached its longest delay
+    before = seconds_of(30)
+    for _ in range(8):
+        world.publish_internal("payment.look", str(uuid.uuid4()), {"paymentId": payment})
+    seconds_of(24)  # of the looks themselves
+    after = seconds_of(30)
+    world.publish([("payment.cancel", world.key(), {"paymentId": payment})])
+    world.wait_ended([payment])
+    assert after > before / 2, f"30 questions took {before:.1f} s before, {after:.1f} s after eight looks"

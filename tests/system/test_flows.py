@@ -1,5 +1,8 @@
 """Both flows to each of their ends, through both doors."""
 
+import json
+
+import pika
 import pytest
 
 import farm as farms
@@ -173,3 +176,17 @@ def test_a_wrong_body_is_refused_and_not_published(world):
 def test_health(world):
     for path in ("/health", "/health/database", "/health/gateways", "/health/detailed", "/openapi.json"):
         assert farms.http("GET", world.farm.url + path)[0] == 200, path
+
+
+def test_what_follows_belongs_to_the_commands_trace(world):
+    trace, key = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", world.key()
+    payment = world.expect(key, "shop")
+    world.farm.stop_program("token-activate-1")
+    with world.channel("shop") as channel:
+        channel.basic_publish("acquit.in", "payment.create", json.dumps(world.dual()).encode(), pika.BasicProperties(
+            content_type="application/json", delivery_mode=2, message_id=key, user_id="shop", headers={"traceparent": trace}), mandatory=True)
+    farms.wait_for(lambda: world.queue_depth("acquit.token-activate")[0], 20, "token.reserve")
+    found = world.farm.services.mgmt("POST", "/api/queues/acquit/acquit.token-activate/get", {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"})
+    world.farm.start_worker("token-activate-1")
+    world.wait_state(payment, "completed")
+    assert found[0]["properties"].get("headers", {}).get("traceparent") == trace

@@ -87,3 +87,11 @@ def test_the_keeper_measures_what_is_in_doubt(world):
     world.wait_state(payment, "completed")
     assert measured(world, "acquit_in_doubt_minor_units") == measured(world, "acquit_in_doubt_intents") == 0
     assert measured(world, "acquit_in_doubt_oldest_seconds") == 0
+
+
+def test_a_challenge_that_nobody_has_answered_is_no_exposure(world):
+    payment = world.pay(world.plain(1700, token="pm_card_authenticationRequired"))
+    world.wait_fact(payment, "auth:1:doubt:1")
+    assert world.state(payment) == "requires_action" and exposure(world, payment) == []
+    world.publish([("payment.cancel", world.key(), {"paymentId": payment})])
+    world.wait_ended([payment])

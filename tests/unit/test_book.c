@@ -384,7 +384,7 @@ static void test_doubt(void **state)
         struct new_transfer legs[BOOK_LEGS_MAX];
         struct err err = {0};
         char slot[SLOT_SIZE];
-        int count = book_doubt(&b.p, cases[i].intent, legs, &err);
+        int count = book_doubt(&b.p, cases[i].intent, 0, legs, &err);
         if (count != (cases[i].amount ? 1 : -1))
             fail_msg("%s: %d %s", cases[i].intent, count, err.text);
         if (count < 0) {
@@ -404,7 +404,7 @@ static void test_doubt(void **state)
     bench_start(&b, 1000, 0); /* nothing committed: no capture can be in doubt */
     struct new_transfer legs[BOOK_LEGS_MAX];
     struct err err = {0};
-    assert_int_equal(book_doubt(&b.p, "capture", legs, &err), -1);
+    assert_int_equal(book_doubt(&b.p, "capture", 0, legs, &err), -1);
     bench_end(&b);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -18,6 +19,33 @@
 #include "workers/providers/pop.h"
 
 static const char *const type = "pop.confirm";
+
+/* Whoever has a genuine vote can send it for ever: of the last ones that the broker took each is published once. */
+enum { SEEN = 1024 };
+static struct {
+    uint8_t digests[SEEN][SHA256_SIZE];
+    size_t next;
+} seen;
+
+static void digest_of(const json_t *vote, uint8_t ret[static SHA256_SIZE])
+{
+    const char *signature = json_text(vote, "signature", ""), *validator = json_text(vote, "validator", "");
+    sha256_two(validator, strlen(validator), signature, strlen(signature), ret);
+}
+
+static bool was_seen(const uint8_t digest[static SHA256_SIZE])
+{
+    for (size_t i = 0; i < SEEN; i++)
+        if (memcmp(seen.digests[i], digest, SHA256_SIZE) == 0)
+            return true;
+    return false;
+}
+
+/* A vote on its way to the broker. */
+struct posted {
+    struct request *request;
+    uint8_t digest[SHA256_SIZE];
+};
 
 /* Keys that change by SIGHUP or a restart are read anew for every vote: there are few of both. */
 static bool is_genuine(const struct config *config, const json_t *vote, struct err *err)
@@ -34,11 +62,15 @@ static bool is_genuine(const struct config *config, const json_t *vote, struct e
 
 static void on_settled(void *arg, enum publish_outcome outcome)
 {
-    struct request *request = arg;
-    if (outcome == PUBLISH_CONFIRMED)
-        request_answer(request, answer_success(202, "Vote taken", NULL));
-    else
-        request_answer(request, answer_failure(FAILURE_UNAVAILABLE, "the broker did not take the vote; send it again"));
+    struct posted *posted = arg;
+    if (outcome == PUBLISH_CONFIRMED) {
+        memcpy(seen.digests[seen.next++ % SEEN], posted->digest, SHA256_SIZE);
+        request_answer(posted->request, answer_success(202, "Vote taken", NULL));
+    } else {
+        request_answer(posted->request,
+                       answer_failure(FAILURE_UNAVAILABLE, "the broker did not take the vote; send it again"));
+    }
+    free(posted);
 }
 
 /* The same vote has the same command id, however often it comes. */
@@ -76,9 +108,13 @@ static void publish(struct ingress *ingress, struct request *request, const json
         .body = bytes,
         .body_size = strlen(bytes),
     };
-    if (publisher_send(ingress->publisher, &message, on_settled, request, &err) != 0) {
+    struct posted *posted = mem_new(1, sizeof *posted);
+    posted->request = request;
+    digest_of(json_object_get(body, "vote"), posted->digest);
+    if (publisher_send(ingress->publisher, &message, on_settled, posted, &err) != 0) {
         log_warn("a vote was not published: %s", err.text);
         request_answer(request, answer_failure(FAILURE_UNAVAILABLE, "the broker is away; send the vote again"));
+        free(posted);
     }
     message_clear(&message);
 }
@@ -86,15 +122,19 @@ static void publish(struct ingress *ingress, struct request *request, const json
 void vote_receive(struct ingress *ingress, struct request *request)
 {
     json_t *vote;
+    uint8_t digest[SHA256_SIZE];
     struct err err = {0};
     if (!body_or_answer(request, &vote))
         return;
     json_auto_t *body = json_pack("{s:O*, s:o}", "paymentId", json_object_get(vote, "paymentId"), "vote", vote);
     struct answer refusal = check_body("pop.confirm.json", body);
+    digest_of(vote, digest);
     if (refusal.status)
         request_answer(request, refusal);
     else if (!is_genuine(ingress->config, vote, &err))
         request_answer(request, answer_failure(FAILURE_SIGNATURE, "%s", err.text));
+    else if (was_seen(digest))
+        request_answer(request, answer_success(202, "Vote taken before", NULL));
     else
         publish(ingress, request, body);
 }

@@ -21,6 +21,7 @@
 enum {
     PAGE = READ_PAGE_MAX, /* payments read at once */
     PAGES_PER_TURN = 4,
+    MEASURE_SHARE = 20, /* measuring takes at most one part in so many of the time */
 };
 
 struct keeper {
@@ -31,6 +32,7 @@ struct keeper {
     bool caught_up; /* once at the ledger's end; said once */
     bool full;      /* the set is full; said once */
     bool stopped;
+    int64_t measure_doubt_ms; /* monotonic: not before */
 };
 
 static void complain(const char *what, const struct err *err)
@@ -241,11 +243,16 @@ void keeper_stop(struct keeper *keeper)
     loop_timer_set(keeper->timer, -1);
 }
 
-/* Money that may or may not have moved, per provider. */
-static void measure_doubt(struct db *db)
+/* Money that may or may not have moved, per provider. The query looks at every doubt there ever was: in a large ledger not at every scrape. */
+static void measure_doubt(struct keeper *keeper)
 {
+    int64_t begun_ms = clock_monotonic_ms();
     struct err err = {0};
-    json_auto_t *rows = read_in_doubt(db, &err);
+    if (begun_ms < keeper->measure_doubt_ms)
+        return;
+    json_auto_t *rows = read_in_doubt(keeper->options.db, &err);
+    int64_t now_ms = clock_monotonic_ms();
+    keeper->measure_doubt_ms = now_ms + MEASURE_SHARE * (now_ms - begun_ms);
     if (!rows)
         log_warn("what is in doubt cannot be measured: %s", err.text);
     for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -259,9 +266,9 @@ static void measure_doubt(struct db *db)
     }
 }
 
-void keeper_measure(const struct keeper *keeper)
+void keeper_measure(struct keeper *keeper)
 {
-    measure_doubt(keeper->options.db);
+    measure_doubt(keeper);
     metric_set("acquit_keeper_watched", NULL, (int64_t)watch_count(keeper->watch));
     metric_set("acquit_keeper_cursor", NULL, keeper->cursor);
     metric_set("acquit_keeper_broker_up", NULL, publisher_ready(keeper->options.publisher));

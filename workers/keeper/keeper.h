@@ -27,6 +27,6 @@ void keeper_free(struct keeper *keeper);                         /* after the pu
 /* No further sweeps. What is published is still being confirmed: see publisher_waiting(). */
 void keeper_stop(struct keeper *keeper);
 /* Sets the gauges. */
-void keeper_measure(const struct keeper *keeper);
+void keeper_measure(struct keeper *keeper);
 
 #endif

@@ -35,8 +35,9 @@ typedef int command_function(struct op *op, struct err *err);
 command_function cmd_payment_show, cmd_payment_list, cmd_payment_cancel, cmd_payment_refund, cmd_dlq_list, cmd_dlq_show,
     cmd_dlq_replay, cmd_dlq_discard, cmd_topology_apply, cmd_topology_check, cmd_topology_users, cmd_migrate,
     cmd_ledger_balance, cmd_id_payment, cmd_config_check, cmd_config_show, cmd_config_manual, cmd_doctor,
-    cmd_completion_bash;
+    cmd_completion_bash, cmd_ledger_prove, cmd_receipt_verify, cmd_ledger_keygen, cmd_ledger_key;
 extern const struct option_row payment_list_options[], payment_cancel_options[], payment_refund_options[],
-    dlq_list_options[], dlq_word_options[], topology_users_options[], migrate_options[];
+    dlq_list_options[], dlq_word_options[], topology_users_options[], migrate_options[], ledger_prove_options[],
+    receipt_verify_options[], ledger_key_options[];
 
 #endif

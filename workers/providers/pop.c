@@ -58,9 +58,12 @@ static int check_validator(const struct pop_validator *validator, struct err *er
 {
     const char *name = validator->name ? validator->name : "";
     size_t length = strlen(name);
-    if (length < 1 || length > NAME_MAX_BYTES || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != length)
-        return err_set(err, ERR_CONFIG, "a validator's name must be 1 to %d lower-case letters, digits, '-' or '_'",
-                       NAME_MAX_BYTES);
+    if (length < 1 || length > NAME_MAX_BYTES || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != length ||
+        *name == '-' || *name == '_')
+        return err_set(
+            err, ERR_CONFIG,
+            "a validator's name must be 1 to %d lower-case letters, digits, '-' or '_', a letter or digit first",
+            NAME_MAX_BYTES);
     if (!validator->url || !*validator->url || strlen(validator->url) >= URL_MAX)
         return err_set(err, ERR_CONFIG, "validator %s: its url must have 1 to %d bytes", validator->name, URL_MAX - 1);
     if (validator->key && strlen(validator->key) >= HEADER_MAX - sizeof "Bearer ")
@@ -215,12 +218,20 @@ static void hear_votes(const struct pop *pop, const struct pop_request *request,
     }
 }
 
-bool pop_check(const struct pop *pop, const struct pop_request *request, const json_t *vote, bool *ret_valid,
-               struct err *err)
+json_t *pop_check(const struct pop *pop, const struct pop_request *request, const json_t *vote, bool *ret_valid,
+                  struct err *err)
 {
     const struct pop_options *options = &pop->options;
     const struct pop_validator *author = pop_vote_author(options->validators, options->validator_count, vote, err);
-    return author && pop_vote_check(author, request, vote, clock_wall_ms(), options->vote_max_skew_ms, ret_valid, err);
+    char why[POP_ERROR_SIZE];
+    json_t *kept = NULL;
+    if (!author)
+        return NULL;
+    enum pop_voice voice = pop_read_vote(author, request, clock_wall_ms(), options->vote_max_skew_ms, vote, &kept, why);
+    if (!kept)
+        err_set(err, ERR_INVALID, "%s", why);
+    *ret_valid = voice == POP_VOICE_YES;
+    return kept;
 }
 
 bool pop_count(const struct pop *pop, const struct pop_request *request, struct pop_answer *ret)

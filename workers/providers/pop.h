@@ -57,9 +57,10 @@ void pop_close(struct pop *pop);
  * nobody has to be asked. */
 bool pop_count(const struct pop *pop, const struct pop_request *request, struct pop_answer *ret);
 
-/* True when `vote` is the signed word of one of the validators on this request. *ret_valid is its verdict. */
-bool pop_check(const struct pop *pop, const struct pop_request *request, const json_t *vote, bool *ret_valid,
-               struct err *err);
+/* The vote, as it may be kept, when it is the signed word of one of the validators on this request: the caller owns it, *ret_valid is its
+ * verdict. NULL when it is not. */
+json_t *pop_check(const struct pop *pop, const struct pop_request *request, const json_t *vote, bool *ret_valid,
+                  struct err *err);
 
 /* Whose vote it is and whether it is genuine, for what it says itself: the payment, amount and currency are the vote's own.
  * The caller compares those with the payment. NULL: nobody's, `err` says why. */
