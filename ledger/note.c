@@ -69,7 +69,9 @@ int note_key_parse(const char *text, struct note_key *ret, struct err *err)
     key_id(ret->name, ret->public_key, id);
     if (memcmp(id, given, sizeof id) != 0)
         return err_set(err, ERR_INVALID, "the id of key %s is another key's", ret->name);
-    return 0;
+    char again[NOTE_KEY_SIZE];
+    note_key_format(ret, again); /* one way to write it */
+    return strcmp(again, text) == 0 ? 0 : err_set(err, ERR_INVALID, "a key is written as name+id+base64, its id in lower case");
 }
 
 /* --- writing --- */

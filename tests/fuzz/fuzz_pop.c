@@ -1,6 +1,6 @@
-/* fuzz_pop.c - any bytes as a validator's answer; only a signed vote on this payment counts
+/* fuzz_pop.c - any bytes as a validator's answer or callback; only a signed vote on this payment counts
  *
- * Fields: what was asked (0: validate, 1: revoke, 2: validate, and the vote is signed for the fuzzer), HTTP status,
+ * Fields: what was asked (0: validate, 1: revoke, 2: validate, and the vote is signed for the fuzzer, 3: commit), HTTP status,
  * quorum, voices (one digit each); the rest is the answer's body.
  */
 #include <inttypes.h>
@@ -17,7 +17,7 @@
 
 static const char PAYMENT[] = "8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f";
 static const int64_t NOW_MS = 1795168800000, SKEW_MS = 300000; /* 2026-11-20T10:00:00Z */
-enum { VALIDATE, REVOKE, VALIDATE_SIGNED };
+enum { VALIDATE, REVOKE, VALIDATE_SIGNED, COMMIT };
 
 static EVP_PKEY *key_of_validator(void)
 {
@@ -82,6 +82,26 @@ static void check_revoke(const struct pop_request *request, int status, const ch
     MUST(voice != POP_VOICE_REVOKED || status == 200);
 }
 
+static void check_commit(const struct pop_request *request, int status, const char *body, size_t size)
+{
+    char why[POP_ERROR_SIZE];
+    enum pop_voice voice = pop_decode_commit(request->payment_id, status, body, size, why);
+    MUST(is_clean(why, sizeof why));
+    MUST(voice == POP_VOICE_SILENT || (voice == POP_VOICE_COMMITTED && status == 200) ||
+         (voice == POP_VOICE_REVOKED && status == 409));
+}
+
+/* By callback: a vote of whatever payment, whose author is known by its signature alone. */
+static void check_author(const struct pop_validator *validator, const struct pop_request *request, const json_t *vote)
+{
+    struct err err = {0};
+    const struct pop_validator *author = pop_vote_author(validator, 1, vote, &err);
+    bool valid;
+    MUST(author == validator || (!author && err.code == ERR_INVALID));
+    if (pop_vote_check(validator, request, vote, NOW_MS, SKEW_MS, &valid, &err))
+        MUST(author);
+}
+
 /* An early answer is the one that all later voices would leave. */
 static void check_tally(const char *text, int quorum)
 {
@@ -89,7 +109,7 @@ static void check_tally(const char *text, int quorum)
     size_t count = 0;
     int yes = 0, no = 0; /* revoked counts as one that never says yes */
     for (; count < POP_VALIDATORS_MAX && text[count]; count++) {
-        voices[count] = (enum pop_voice)((unsigned char)text[count] % (POP_VOICE_REVOKED + 1));
+        voices[count] = (enum pop_voice)((unsigned char)text[count] % (POP_VOICE_COMMITTED + 1));
         MUST(*pop_voice_text(voices[count]));
         yes += voices[count] == POP_VOICE_YES;
         no += voices[count] == POP_VOICE_NO || voices[count] == POP_VOICE_REVOKED;
@@ -100,7 +120,10 @@ static void check_tally(const char *text, int quorum)
     if (pop_tally_validate(voices, count, quorum, &outcome)) {
         MUST(outcome != POP_VALIDATED || yes >= quorum);
         MUST(outcome != POP_REJECTED || no > (int)count - quorum);
+        MUST(outcome != POP_DEFERRED || (yes < quorum && no <= (int)count - quorum));
     }
+    if (pop_tally_commit(voices, count, &outcome))
+        MUST(outcome == POP_COMMITTED || outcome == POP_REVOKED || outcome == POP_UNKNOWN);
     if (pop_tally_revoke(voices, count, &outcome))
         MUST(outcome == POP_REVOKED || outcome == POP_UNKNOWN);
 }
@@ -113,12 +136,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t key_size = sizeof validator.public_key, body_size;
     MUST(EVP_PKEY_get_raw_public_key(key_of_validator(), validator.public_key, &key_size) == 1);
     MUST(uuid_parse(PAYMENT, &request.payment_id) == 0);
-    int64_t asked = input_number(&input, VALIDATE, VALIDATE_SIGNED);
+    int64_t asked = input_number(&input, VALIDATE, COMMIT);
     int status = (int)input_number(&input, 0, 999), quorum = (int)input_number(&input, 1, POP_VALIDATORS_MAX);
     check_tally(input_line(&input), quorum);
     const char *body = input_rest(&input, &body_size);
     if (asked == REVOKE) {
         check_revoke(&request, status, body, body_size);
+    } else if (asked == COMMIT) {
+        check_commit(&request, status, body, body_size);
     } else if (asked == VALIDATE) {
         check_validate(&validator, &request, status, body, body_size, strstr(body, "signature") != NULL);
     } else {
@@ -126,8 +151,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         char *text = vote ? json_encode(vote) : NULL;
         if (text)
             check_validate(&validator, &request, status, text, strlen(text), true);
+        check_author(&validator, &request, vote);
         request.reference = vote;
-        char *sent = pop_encode_validate(&request, NOW_MS);
+        char *sent = pop_encode_validate(&request, status ? "https://here/webhooks/pop" : NULL, NOW_MS);
         MUST(sent);
         free(sent);
         free(text);

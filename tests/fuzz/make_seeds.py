@@ -112,8 +112,20 @@ def pop():
                  (2, 200, "222", {"type": "booking", "id": "7", "reason": "x" * 400})]]
     seeds += [lines(1, status, 3, "444", json.dumps(body)) for status, body in [
         (200, {"paymentId": PAYMENT, "status": "revoked"}), (200, {"paymentId": PAYMENT, "status": "open"}), (503, {})]]
+    seeds += [lines(3, status, 3, "666", json.dumps(body)) for status, body in [
+        (200, {"paymentId": PAYMENT, "status": "committed"}), (200, {"paymentId": PAYMENT, "status": "valid"}), (409, {"error": "revoked"}), (404, {})]]
+    seeds += [lines(0, 202, 2, "552", json.dumps({"paymentId": PAYMENT, "status": "pending"}))]
     return seeds + [lines(0, 409, 2, "441", "{\"error\":\"revoked\"}"), lines(0, 200, 2, "222", "not JSON"), lines(2, 200, 2, "22", "[]"),
                     lines(2, 200, 2, "333", "\"booking\"")]
+
+
+def note():
+    root = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="
+    text = f"acquit.example/ledger\n18\n{root}\nacquit-seal-v1 epoch=1 block=3 previous=-\n"
+    notes = [text + "\n", text, text + "\n\u2014 acquit.example/ledger AAAAAAAA\n", text + "\n\u2014 witness.example AAAA\n", "a\n\n\u2014 a b\n", "\n\n", "a\n0\n\n",
+             f"x\n9999999999999999999\n{root}\n\n", f"x\n1\n{root}\n" + "line\n" * 17 + "\n"]
+    keys = ["PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW", "a+b+c", "a+00000000+", "-", ""]
+    return [lines(signed, keys[n % len(keys)], one) for n, one in enumerate(notes) for signed in (0, 1)]
 
 
 def simulated():
@@ -214,7 +226,7 @@ def saga():
 
 
 def main():
-    for make in (pan, schema, envelope, stripe, tokens, pop, simulated, config, ingress, saga):
+    for make in (pan, schema, envelope, stripe, tokens, pop, note, simulated, config, ingress, saga):
         write(make.__name__, make())
         print(f"{make.__name__:10} {len(os.listdir(os.path.join(CORPUS, make.__name__)))} files")
 
