@@ -119,7 +119,13 @@ struct setting {
     const char *sentence; /* what it does */
     const char
         *environment[CONFIG_VARIABLES_MAX + 1]; /* variables that override it, the first that is set; NULL ends */
-    bool reloadable, secret;
+    bool reloadable;
+    enum {
+        CONFIG_OPEN,
+        CONFIG_SECRET,
+        CONFIG_SECRET_OF_ONE
+    } secret; /* the last: one program needs it, the others must not have it;
+                                                                          where its file is not to be had, it is empty */
 };
 size_t config_setting_count(void);
 const struct setting *config_setting(size_t i);

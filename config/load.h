@@ -65,6 +65,8 @@ int conf_parse(struct loader *loader, config_t *parsed) MUST_CHECK;
 /* The content of the file that `at` names, without the newline at its end; owned by the configuration. NULL on
  * failure. */
 const char *conf_read_secret(struct loader *loader, const config_setting_t *at, const char *key) MUST_CHECK;
+/* Can the file be read by whoever runs this? */
+bool conf_secret_is_there(const struct loader *loader, const config_setting_t *at);
 
 /* settings.c */
 int conf_index(const char *name); /* the row of the setting, or -1 */

@@ -167,7 +167,9 @@ int conf_complete_scalar(struct loader *loader, int i)
     const char *text = value->variable ? conf_getenv(value->variable) : NULL;
     if (text)
         return from_environment(loader, setting, value, value->variable, text);
-    if (loader->file_from[i]) {
+    bool withheld = loader->file_from[i] && setting->secret == CONFIG_SECRET_OF_ONE &&
+                    !conf_secret_is_there(loader, loader->file_from[i]);
+    if (loader->file_from[i] && !withheld) {
         value->text = conf_read_secret(loader, loader->file_from[i], setting->name);
         value->origin = conf_keep_format(loader->config, "file of line %u", value->line);
         value->set = true;

@@ -101,7 +101,7 @@ static const struct setting settings[] = {
      "Name of the ledger in its signed heads, a host name and a path for instance; empty: the ledger is not sealed.", NONE, false, false},
     {"seal.key", CONFIG_TEXT, "\"\"", 0, 0, "",
      "Private key that signs the heads, as `acquit ledger keygen` makes it; the keeper alone needs it.",
-     {"ACQUIT_SEAL_KEY"}, false, true},
+     {"ACQUIT_SEAL_KEY"}, false, CONFIG_SECRET_OF_ONE},
     {"seal.heads_dir", CONFIG_TEXT, "\"\"", 0, 0, "",
      "Folder for the heads, one file per block, best on another machine's disk; empty: none.", NONE, false, false},
     {"seal.interval_ms", CONFIG_INT, "1000", 10, 3600000, "ms",

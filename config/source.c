@@ -123,6 +123,15 @@ static FILE *open_secret(const struct loader *loader, const char *path, char ret
     return fopen(ret, "re");
 }
 
+bool conf_secret_is_there(const struct loader *loader, const config_setting_t *at)
+{
+    char path[CONFIG_PATH_MAX];
+    FILE *file = open_secret(loader, config_setting_get_string(at), path);
+    if (file)
+        fclose(file);
+    return file;
+}
+
 /* The file's content without the newline at its end. NULL on failure. */
 const char *conf_read_secret(struct loader *loader, const config_setting_t *at, const char *key)
 {

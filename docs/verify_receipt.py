@@ -5,22 +5,17 @@ KEY is the ledger's public key, name+id+base64, or a file that holds it. Needs P
 Exit code 0: good, 1: refused, with the reason, 2: wrong usage. The formats are described in sealing.md.
 """
 
-import base64
-import hashlib
-import json
-import os
-import pathlib
-import re
-import subprocess
-import sys
-import tempfile
+import base64, hashlib, json, pathlib, re, subprocess, sys, tempfile
 
-MEMBERS = ["format", "version", "payment", "about", "summary", "head", "facts"]
 FACT = ["payment_id", "slot", "outcome", "cause", "actor", "at", "xid", "seq", "body"]
 TRANSFER = ["leg", "kind", "pending_of", "debit", "credit", "amount", "currency", "at", "xid", "seq"]
 SIZE_MAX, FACTS_MAX, HEAD_MAX, PROOF_MAX = 32 * 1024 * 1024, 8192, 8191, 96
 ABOUT = ("Facts of one payment, each with the proof that it stands in a ledger whose signed head is below (docs/sealing.md). The summary is derived "
          "from them. Votes, and hashes of what providers were asked and answered, stand in the bodies. That no further facts exist is not proven.")
+NEEDS = [(r"(auth:\d+):(?:result|late|action).*", r"\1=intent"), (r"(refund:\d+):result.*", r"\1=accepted"), (r"token:active.*", "capture=captured"),
+         (r"decision=commit (\d+)", r"auth:\1:result=approved"), (r"capture.*", "decision=commit"), (r"pop:committed.*", "token:active=active"),
+         (r"void:(\d+).*", r"auth:\1:late auth:\1:action decision=abort capture=refused"), (r"(?:pop|token:active)=.*", "token:reserved=reserved"),
+         *((f"auth:{n + 1}=intent", " ".join(f"auth:{n}:result={outcome}" for outcome in ("declined", "cancelled", "absent"))) for n in range(1, 8))]
 HEAD = r"(([^\n]+)\n(0|[1-9][0-9]{0,14})\n([^\n]+)\n(acquit-seal-v1 [^\n]+)\n(?:[^\n]+\n)*)\n\u2014 ([^ \n]+) ([^ \n]+)\n"
 
 def need(condition, why):
@@ -43,7 +38,7 @@ def sha256(*pieces):
 
 def load_key(text):
     """(name, key id, public key) of a verifier's key (C2SP signed-note)."""
-    text = pathlib.Path(text).read_text(encoding="utf-8").split("\n")[0].strip() if os.path.exists(text) else text
+    text = pathlib.Path(text).read_text(encoding="utf-8").split("\n")[0].strip() if pathlib.Path(text).is_file() else text
     match = re.fullmatch(r"([^ +]+)\+([0-9a-f]{8})\+(.+)", text)
     typed = decode(match[3] if match else "", 33, "key")
     need(typed[0] == 1 and sha256(match[1].encode(), b"\n", typed)[:4].hex() == match[2], "key: its id is another's")
@@ -52,8 +47,7 @@ def load_key(text):
 def signature_good(public_key, data, signature):
     with tempfile.TemporaryDirectory() as folder:
         paths = [pathlib.Path(folder, name) for name in ("key", "data", "signature")]
-        for path, content in zip(paths, (bytes.fromhex("302a300506032b6570032100") + public_key, data, signature)):
-            path.write_bytes(content)
+        _ = [path.write_bytes(content) for path, content in zip(paths, (bytes.fromhex("302a300506032b6570032100") + public_key, data, signature))]
         command = "openssl pkeyutl -verify -pubin -keyform DER -rawin -inkey {} -in {} -sigfile {}".format(*paths)
         return subprocess.run(command.split(), capture_output=True, check=False).returncode == 0
 
@@ -101,38 +95,44 @@ def check_facts(items, payment, size, root):
     return facts
 
 def summary(facts):
-    """What follows from the facts; that they are a legal history is not checked here."""
+    """What follows from the facts. Of the laws that they keep only those are checked that one missing fact would break."""
     need("received" in facts, "the facts are no payment's: there is none of slot received")
+    stands = {f"{slot}={outcome}".replace("decision=commit:", "decision=commit ") for slot, (outcome, _) in facts.items()}
+    beside = {word for line in stands for word in (line, line.split(" ")[0], line.split("=")[0])}
+    for pattern, needed in NEEDS:
+        for match in filter(None, (re.fullmatch(pattern, line) for line in stands)):
+            need(any(word in beside for word in match.expand(needed).split()), f"the facts contradict each other: {match[0]} needs {match.expand(needed)}")
     has, body = (lambda slot: facts.get(slot, (None,))[0]), (lambda slot: facts[slot][1])
     amount, plain, decision = body("received")["amount"], body("received")["flow"] == "plain", has("decision")
     authorizations = [n for n in range(1, 9) if has(f"auth:{n}") == "intent"]
+    committed = bool(decision) and decision != "abort"
     captured = body("capture").get("amount", amount) if has("capture") == "captured" else 0
     accepted = sorted(int(slot[7:]) for slot in facts if re.fullmatch("refund:[0-9]+", slot) and has(slot) == "accepted")
     refunded = sum(body(f"refund:{n}")["amount"] for n in accepted if has(f"refund:{n}:result") == "refunded")
+    undo = "abort" == decision or "refused" in (has("capture"), has("token:active")) or refunded == captured > 0
+    need(undo or not (has("pop:revoked") or has("token:released")), "the facts contradict each other: undone without a cause")
     undone = plain or (has("pop:revoked") and has("token:released"))
     asked = any(has(f"auth:{n}:action") and not has(f"auth:{n}:result") for n in authorizations[-1:])
+    need(plain or not committed or has("pop") == "validated", "the facts contradict each other: a decision without its votes")
     state = "requires_action" if asked and not decision else "processing"
     if decision == "abort":
         results = [(has(f"auth:{n}:result"), has(f"void:{n}")) for n in authorizations]
         if undone and all(result and (void or result != "approved") for result, void in results):
             state = "cancelled" if body("decision")["reason"] == "CANCELLED" else "failed"
-    elif decision and not has("capture"):
+    elif committed and not has("capture"):
         state = "authorized"
     elif captured and (plain or has("token:active") == "active"):
         state = "completed" if not refunded else "refunded" if refunded == captured else "partially_refunded"
-    elif decision and undone:  # what could not be sold was given back
-        last = f"refund:{accepted[-1]}:result" if captured and accepted and has("token:active") else "void:" + decision.split(":")[1]
+    elif committed and undone:  # what could not be sold was given back
+        last = f"refund:{accepted[-1]}:result" if captured and accepted and has("token:active") else "void:" + decision[7:]
         state = "failed" if has(last) in ("refunded", "voided", "expired", "nothing") else state
     return {"state": state, "amount": amount, "currency": body("received")["currency"], "captured": captured, "refunded": refunded, "facts": len(facts)}
 
-def unique(pairs):
-    need(len(dict(pairs)) == len(pairs), "the receipt has a member twice")
-    return dict(pairs)
-
 def verify(path, keys):
-    need(os.path.getsize(path) <= SIZE_MAX, "the receipt is too large")
+    need(pathlib.Path(path).stat().st_size <= SIZE_MAX, "the receipt is too large")
+    unique = lambda pairs: need(len(dict(pairs)) == len(pairs), "the receipt has a member twice") or dict(pairs)
     receipt = json.loads(pathlib.Path(path).read_bytes().decode(), object_pairs_hook=unique)
-    kind, version, payment, about, claimed, head, items = members(receipt, MEMBERS, "the receipt")
+    kind, version, payment, about, claimed, head, items = members(receipt, "format version payment about summary head facts".split(), "the receipt")
     need(kind == "acquit-receipt" and type(version) is int and version == 1, "format, version: this is no receipt of version 1")
     need(about == ABOUT, "about: the text is not that of a receipt")
     origin, size, root = check_head(head, [load_key(key) for key in keys])

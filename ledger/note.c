@@ -71,7 +71,9 @@ int note_key_parse(const char *text, struct note_key *ret, struct err *err)
         return err_set(err, ERR_INVALID, "the id of key %s is another key's", ret->name);
     char again[NOTE_KEY_SIZE];
     note_key_format(ret, again); /* one way to write it */
-    return strcmp(again, text) == 0 ? 0 : err_set(err, ERR_INVALID, "a key is written as name+id+base64, its id in lower case");
+    return strcmp(again, text) == 0
+               ? 0
+               : err_set(err, ERR_INVALID, "a key is written as name+id+base64, its id in lower case");
 }
 
 /* --- writing --- */

@@ -477,7 +477,7 @@ def test_bounds(world, tmp_path):
     with open(large, "wb") as file:
         file.write(json.dumps(receipt).encode())
         file.truncate(32 * 1024 * 1024 + 1)
-    many = receipt | {"facts": receipt["facts"] * 1200}
+    many = receipt | {"facts": receipt["facts"] * 1500}
     assert len(many["facts"]) > 8192
     for path, word in ((str(large), "large"), (write(tmp_path, "many.json", many), "too many"), (str(tmp_path), "directory"), (str(tmp_path / "none"), "No such file")):
         c, python = in_c(world, path, key), in_python(path, key)

@@ -303,6 +303,16 @@ static void refuses_secret(const char *content, const char *says)
     }
 }
 
+/* The programs that do without it read the same file and do not find it. */
+static void test_a_secret_of_one_program(void **state)
+{
+    (void)state;
+    struct config *config = load_good(with("seal: { origin = \"a\"; key_file = \"not-here\"; };"));
+    assert_string_equal(config_text(config, "seal.key"), "");
+    config_free(config);
+    refused(with("tokens: { key_file = \"not-here\"; };"), "not-here");
+}
+
 static void test_secret_in_the_configuration(void **state)
 {
     (void)state;
@@ -858,7 +868,7 @@ static bool sample_names(const char *sample, const struct setting *setting)
         return false;
     return (setting->type != CONFIG_INT || stands_in(sentence, found, range)) &&
            stands_in(sentence, found, setting->unit) && names_variables(sentence, found, setting) &&
-           stands_in(sentence, found, "(secret") == setting->secret;
+           stands_in(sentence, found, "(secret") == (setting->secret != CONFIG_OPEN);
 }
 
 /* Makes one line of a comment of several, in place: "# a\n    # b" becomes "# a b". */
@@ -1061,6 +1071,7 @@ int main(void)
         TEST(test_syntax),
         TEST(test_file_is_bounded),
         TEST(test_what_must_be_given),
+        TEST(test_a_secret_of_one_program),
         TEST(test_secret_in_the_configuration),
         TEST(test_secret_from_a_file),
         TEST(test_absolute_path),

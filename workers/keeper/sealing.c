@@ -192,8 +192,11 @@ struct sealing *sealing_new(const struct sealing_options *options, struct err *e
     uint8_t key[ED25519_KEY_SIZE];
     size_t size = 0;
     if (base64_decode(options->key, key, sizeof key, &size) != 0 || size != sizeof key) {
-        err_set(err, ERR_CONFIG,
-                "seal.key: must be the base64 of an Ed25519 private key; `acquit ledger keygen` makes one");
+        err_set(
+            err, ERR_CONFIG,
+            *options->key
+                ? "seal.key: must be the base64 of an Ed25519 private key; `acquit ledger keygen` makes one"
+                : "seal.key: must be given with seal.origin; is the file of seal.key_file there, and ours to read?");
         return NULL;
     }
     struct sealing *sealing = mem_new(1, sizeof *sealing);

@@ -184,7 +184,7 @@ static json_t *describe(const struct setting *setting)
                      setting->sentence, "default", setting->fallback, "unit", setting->unit, "type",
                      (const char *const[]){"text", "integer", "boolean", "names"}[setting->type], "least",
                      (json_int_t)setting->least, "most", (json_int_t)setting->most, "environment", names, "reloadable",
-                     setting->reloadable, "secret", setting->secret);
+                     setting->reloadable, "secret", setting->secret != CONFIG_OPEN);
 }
 
 int cmd_config_manual(struct op *op, struct err *err)
