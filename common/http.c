@@ -26,6 +26,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/transfers.h"
 
 enum {
     HTTP_CALLS_MAX = 2048,      /* under way in a process; beyond: ERR_LIMIT */
@@ -44,8 +45,7 @@ enum {
 
 struct http {
     struct loop *loop;
-    CURLM *multi;
-    struct loop_source *timer;
+    struct transfers *transfers;
     struct http_call *calls;
     int count;
 };
@@ -140,7 +140,7 @@ static void call_free(struct http_call *call)
         http->calls = call->next;
     http->count--;
     loop_source_free(call->deadline);
-    curl_multi_remove_handle(http->multi, call->easy);
+    curl_multi_remove_handle(transfers_multi(http->transfers), call->easy);
     curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
     free(call->body);
@@ -234,76 +234,13 @@ static void on_deadline(void *arg)
     finish(arg, CURLE_OPERATION_TIMEDOUT);
 }
 
-static void finish_all(struct http *http)
+static bool on_ended(void *arg, CURL *easy, CURLcode code)
 {
-    int left;
-    const CURLMsg *message;
-    while ((message = curl_multi_info_read(http->multi, &left)) != NULL) {
-        struct http_call *call = NULL;
-        CURLcode code = message->data.result; /* the message dies with the handle */
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-        finish(call, code);
-    }
-}
-
-/* The loop */
-
-static void drive(struct http *http, curl_socket_t fd, int events)
-{
-    int running;
-    CURLMcode code = curl_multi_socket_action(http->multi, fd, events, &running);
-    if (code != CURLM_OK)
-        log_panic("libcurl: %s", curl_multi_strerror(code));
-    finish_all(http);
-}
-
-static void on_timer(void *arg)
-{
-    drive(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-struct http_socket {
-    struct http *http;
-    curl_socket_t fd;
-    struct loop_source *source;
-};
-
-static void on_socket_ready(void *arg, int events)
-{
-    const struct http_socket *socket = arg;
-    drive(socket->http, socket->fd,
-          (events & LOOP_READ ? CURL_CSELECT_IN : 0) | (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-    (void)easy;
-    struct http *http = arg;
-    struct http_socket *socket = socket_arg;
-    if (what == CURL_POLL_REMOVE) {
-        if (socket)
-            loop_source_free(socket->source);
-        free(socket);
-        return 0;
-    }
-    int events = (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0);
-    if (socket) {
-        loop_io_events(socket->source, events);
-        return 0;
-    }
-    socket = mem_new(1, sizeof *socket);
-    *socket = (struct http_socket){.http = http, .fd = fd};
-    socket->source = loop_io(http->loop, fd, events, on_socket_ready, socket);
-    curl_multi_assign(http->multi, fd, socket);
-    return 0;
-}
-
-static int on_timeout(CURLM *multi, long timeout_ms, void *arg)
-{
-    (void)multi;
-    const struct http *http = arg;
-    loop_timer_set(http->timer, timeout_ms);
-    return 0;
+    (void)arg;
+    struct http_call *call = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
+    finish(call, code);
+    return true;
 }
 
 struct http *http_new(struct loop *loop, struct err *err)
@@ -312,19 +249,15 @@ struct http *http_new(struct loop *loop, struct err *err)
         err_set(err, ERR_INTERNAL, "libcurl cannot start");
         return NULL;
     }
-    CURLM *multi = curl_multi_init();
-    if (!multi) {
+    struct http *http = mem_new(1, sizeof *http);
+    http->loop = loop;
+    http->transfers = transfers_new(loop, on_ended, http);
+    if (!http->transfers) {
+        free(http);
         err_set(err, ERR_INTERNAL, "libcurl cannot start");
         return NULL;
     }
-    struct http *http = mem_new(1, sizeof *http);
-    http->loop = loop;
-    http->multi = multi;
-    http->timer = loop_timer(loop, -1, on_timer, http);
-    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, http);
-    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timeout);
-    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, http);
+    CURLM *multi = transfers_multi(http->transfers);
     curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)HTTP_CONNECTIONS_MAX);
     curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HTTP_HOST_CONNECTIONS_MAX);
     curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)HTTP_CONNECTIONS_MAX);
@@ -340,8 +273,7 @@ void http_free(struct http *http)
         next = call->next;
         call_free(call);
     }
-    curl_multi_cleanup(http->multi); /* closes kept connections, and with them their sockets' sources */
-    loop_source_free(http->timer);
+    transfers_free(http->transfers);
     free(http);
 }
 
@@ -489,9 +421,7 @@ struct http_call *http_start(struct http *http, const struct http_request *reque
     set_method(call, request);
     set_limits(call, request->timeout_ms);
     set_callbacks(call);
-    CURLMcode code = curl_multi_add_handle(http->multi, easy);
-    if (code != CURLM_OK)
-        log_panic("libcurl: %s", curl_multi_strerror(code));
+    transfers_add(http->transfers, easy);
     return call;
 }
 

@@ -225,8 +225,35 @@ def saga():
     return seeds[:160]
 
 
+def receipt():
+    def fact(number, slot, outcome, body, transfers=()):
+        columns = [PAYMENT, slot, outcome, PAYMENT, None if number % 2 else "shop", "2026-11-20T10:00:00.123456Z", "800", str(number), json.dumps(body)]
+        names = ["payment_id", "slot", "outcome", "cause", "actor", "at", "xid", "seq", "body"]
+        return {"position": number, "proof": [], "fact": dict(zip(names, columns)), "transfers": list(transfers)}
+    def transfer(leg, kind, pending_of, debit, credit, amount):
+        return {"leg": str(leg), "kind": kind, "pending_of": pending_of, "debit": debit, "credit": credit, "amount": str(amount), "currency": "EUR",
+                "at": "2026-11-20T10:00:00.123456Z", "xid": "800", "seq": str(leg)}
+    about = "".join(re.findall(r'"([^"]*)"', re.search(r'RECEIPT_ABOUT\[\] =((?:\s*"[^"]*")+);', read("ledger/receipt.c"))[1]))
+    plain = [fact(0, "received", "accepted", {"flow": "plain", "amount": 1000, "currency": "EUR"}), fact(1, "auth:1", "intent", {"provider": "simulated"}),
+             fact(2, "auth:1:result", "approved", {}, [transfer(1, "hold", None, "receivable:x", "payable:y", 1000)]), fact(3, "decision", "commit:1", {}),
+             fact(4, "capture", "captured", {"amount": 1000}, [transfer(1, "post", "auth:1:result", "receivable:x", "payable:y", 1000),
+                                                               transfer(2, "transfer", None, "payable:y", "commission", 25)])]
+    back = plain + [fact(5, "refund:1", "accepted", {"amount": 400}),
+                    fact(6, "refund:1:result", "refunded", {}, [transfer(1, "transfer", None, "payable:y", "receivable:x", 400)])]
+    failed = plain[:1] + [fact(1, "auth:1", "closed", {}), fact(2, "decision", "abort", {"reason": "CANCELLED"})]
+    waiting = plain[:2] + [fact(2, "auth:1:action", "required", {})]
+    seeds = []
+    for facts, state, captured, refunded in ((plain, "completed", 1000, 0), (back, "partially_refunded", 1000, 400), (failed, "cancelled", 0, 0),
+                                             (waiting, "requires_action", 0, 0), (plain[1:], "pending", 0, 0), (plain + plain[:1], "completed", 1000, 0)):
+        whole = {"format": "acquit-receipt", "version": 1, "payment": PAYMENT, "about": about, "summary": {
+            "state": state, "amount": 1000, "currency": "EUR", "captured": captured, "refunded": refunded, "facts": len(facts)}, "head": "x/y\n1\n", "facts": facts}
+        seeds += [lines(mode, json.dumps(whole)) for mode in ("as-it-is", "signed", "whole")]
+    head = "fuzz/ledger\n5\n" + "A" * 43 + "=\nacquit-seal-v1 epoch=1 block=0 previous=-\n\n\u2014 fuzz/ledger " + "A" * 91 + "=\n"
+    return seeds + [lines("as-it-is", json.dumps(whole | {"head": head})), lines("whole", json.dumps(whole | {"facts": []})), lines("as-it-is", "{}"), ""]
+
+
 def main():
-    for make in (pan, schema, envelope, stripe, tokens, pop, note, simulated, config, ingress, saga):
+    for make in (pan, schema, envelope, stripe, tokens, pop, note, simulated, config, ingress, saga, receipt):
         write(make.__name__, make())
         print(f"{make.__name__:10} {len(os.listdir(os.path.join(CORPUS, make.__name__)))} files")
 

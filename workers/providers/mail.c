@@ -23,6 +23,7 @@
 #include "common/crypto.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/transfers.h"
 
 enum {
     MAIL_CALLS_MAX = 512,      /* under way in a process; beyond: ERR_LIMIT */
@@ -59,9 +60,8 @@ struct out {
 struct mail_call {
     struct mail *mail;
     struct mail_call *previous, *next;
-    CURLM *multi; /* NULL: waits until another ends */
+    struct transfers *transfers; /* NULL: waits until another ends */
     CURL *easy;
-    struct loop_source *timer;             /* libcurl's */
     struct loop_source *deadline, *source; /* source: once connected */
     enum stage stage;
     void (*done)(void *arg, const struct mail_answer *answer); /* NULL: told already, saying QUIT */
@@ -328,13 +328,12 @@ static void connect_to(struct mail_call *call);
 
 static void disconnect(struct mail_call *call)
 {
-    if (!call->multi)
+    if (!call->transfers)
         return;
     loop_source_free(call->source);
-    curl_multi_remove_handle(call->multi, call->easy); /* closes the connection, too */
+    curl_multi_remove_handle(transfers_multi(call->transfers), call->easy); /* closes the connection, too */
     curl_easy_cleanup(call->easy);
-    curl_multi_cleanup(call->multi);
-    loop_source_free(call->timer);
+    transfers_free(call->transfers);
     call->mail->connected--;
 }
 
@@ -343,7 +342,7 @@ static void connect_next(struct mail *mail)
 {
     struct mail_call *oldest = NULL;
     for (struct mail_call *call = mail->calls; call; call = call->next)
-        if (!call->multi)
+        if (!call->transfers)
             oldest = call;
     if (oldest && !mail->closing && mail->connected < MAIL_CONNECTIONS_MAX)
         connect_to(oldest);
@@ -574,65 +573,12 @@ static void on_connected(struct mail_call *call, CURLcode code)
     pump(call);
 }
 
-/* The call may be gone when it returns. */
-static void drive(struct mail_call *call, curl_socket_t fd, int events)
-{
-    int running, left;
-    CURLMcode code = curl_multi_socket_action(call->multi, fd, events, &running);
-    if (code != CURLM_OK)
-        log_panic("libcurl: %s", curl_multi_strerror(code));
-    const CURLMsg *message = curl_multi_info_read(call->multi, &left);
-    if (message)
-        on_connected(call, message->data.result);
-}
-
-static void on_timer(void *arg)
-{
-    drive(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-struct mail_socket {
-    struct mail_call *call;
-    curl_socket_t fd;
-    struct loop_source *source;
-};
-
-static void on_socket_ready(void *arg, int events)
-{
-    const struct mail_socket *socket = arg;
-    drive(socket->call, socket->fd,
-          (events & LOOP_READ ? CURL_CSELECT_IN : 0) | (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+/* The only transfer of its handle; the call may be gone now. */
+static bool on_ended(void *arg, CURL *easy, CURLcode code)
 {
     (void)easy;
-    struct mail_call *call = arg;
-    struct mail_socket *socket = socket_arg;
-    if (what == CURL_POLL_REMOVE) {
-        if (socket)
-            loop_source_free(socket->source);
-        free(socket);
-        return 0;
-    }
-    int events = (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0);
-    if (socket) {
-        loop_io_events(socket->source, events);
-        return 0;
-    }
-    socket = mem_new(1, sizeof *socket);
-    *socket = (struct mail_socket){.call = call, .fd = fd};
-    socket->source = loop_io(call->mail->loop, fd, events, on_socket_ready, socket);
-    curl_multi_assign(call->multi, fd, socket);
-    return 0;
-}
-
-static int on_timeout(CURLM *multi, long timeout_ms, void *arg)
-{
-    (void)multi;
-    const struct mail_call *call = arg;
-    loop_timer_set(call->timer, timeout_ms);
-    return 0;
+    on_connected(arg, code);
+    return false;
 }
 
 static void set_options(const struct mail_call *call)
@@ -661,19 +607,12 @@ static void set_options(const struct mail_call *call)
 static void connect_to(struct mail_call *call)
 {
     call->easy = curl_easy_init();
-    call->multi = curl_multi_init();
-    if (!call->easy || !call->multi)
+    call->transfers = transfers_new(call->mail->loop, on_ended, call);
+    if (!call->easy || !call->transfers)
         log_panic("out of memory for a mail");
     call->mail->connected++;
-    call->timer = loop_timer(call->mail->loop, -1, on_timer, call);
-    curl_multi_setopt(call->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(call->multi, CURLMOPT_SOCKETDATA, call);
-    curl_multi_setopt(call->multi, CURLMOPT_TIMERFUNCTION, on_timeout);
-    curl_multi_setopt(call->multi, CURLMOPT_TIMERDATA, call);
     set_options(call);
-    CURLMcode code = curl_multi_add_handle(call->multi, call->easy);
-    if (code != CURLM_OK)
-        log_panic("libcurl: %s", curl_multi_strerror(code));
+    transfers_add(call->transfers, call->easy);
 }
 
 struct mail_call *mail_start(struct mail *mail, const struct mail_message *message,
