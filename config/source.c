@@ -127,9 +127,10 @@ bool conf_secret_is_there(const struct loader *loader, const config_setting_t *a
 {
     char path[CONFIG_PATH_MAX];
     FILE *file = open_secret(loader, config_setting_get_string(at), path);
-    if (file)
+    bool there = file != NULL;
+    if (there)
         fclose(file);
-    return file;
+    return there;
 }
 
 /* The file's content without the newline at its end. NULL on failure. */

@@ -68,18 +68,19 @@ static int export_head(const struct sealing *sealing, int64_t height, const char
 /* The highest block that has its file. */
 static int64_t find_exported(const char *dir)
 {
+    struct dirent **files = NULL;
     int64_t highest = -1, height;
-    DIR *files = opendir(dir);
-    for (const struct dirent *file; files && (file = readdir(files));) {
+    int count = scandir(dir, &files, NULL, NULL);
+    for (int i = 0; i < count; i++) {
         char again[NUMBER_SIZE + 8];
-        if (sscanf(file->d_name, "%12" SCNd64 ".head", &height) != 1)
-            continue;
-        snprintf(again, sizeof again, "%012" PRId64 ".head", height);
-        if (strcmp(again, file->d_name) == 0 && height > highest)
-            highest = height;
+        if (sscanf(files[i]->d_name, "%12" SCNd64 ".head", &height) == 1) {
+            snprintf(again, sizeof again, "%012" PRId64 ".head", height);
+            if (strcmp(again, files[i]->d_name) == 0 && height > highest)
+                highest = height;
+        }
+        free(files[i]);
     }
-    if (files)
-        closedir(files);
+    free(files);
     return highest;
 }
 
