@@ -65,21 +65,30 @@ static int export_head(const struct sealing *sealing, int64_t height, const char
     return write_file(sealing->options.heads_dir, "latest", head, err);
 }
 
+/* -1 for a file that is no block's. */
+static int64_t height_of(const char *name)
+{
+    char again[NUMBER_SIZE + 8];
+    int64_t height;
+    if (sscanf(name, "%12" SCNd64 ".head", &height) != 1)
+        return -1;
+    snprintf(again, sizeof again, "%012" PRId64 ".head", height);
+    return strcmp(again, name) == 0 ? height : -1;
+}
+
+static int is_head(const struct dirent *file)
+{
+    return height_of(file->d_name) >= 0;
+}
+
 /* The highest block that has its file. */
 static int64_t find_exported(const char *dir)
 {
     struct dirent **files = NULL;
-    int64_t highest = -1, height;
-    int count = scandir(dir, &files, NULL, NULL);
-    for (int i = 0; i < count; i++) {
-        char again[NUMBER_SIZE + 8];
-        if (sscanf(files[i]->d_name, "%12" SCNd64 ".head", &height) == 1) {
-            snprintf(again, sizeof again, "%012" PRId64 ".head", height);
-            if (strcmp(again, files[i]->d_name) == 0 && height > highest)
-                highest = height;
-        }
+    int count = scandir(dir, &files, is_head, alphasort); /* all names have the same length */
+    int64_t highest = count > 0 ? height_of(files[count - 1]->d_name) : -1;
+    for (int i = 0; i < count; i++)
         free(files[i]);
-    }
     free(files);
     return highest;
 }
