@@ -197,7 +197,7 @@ install: all                                        ## into DESTDIR, PREFIX (/us
 	done
 	[ -e $(DESTDIR)$(SYSCONFDIR)/acquit/acquit.conf ] || [ ! -e config/acquit.conf ] || \
 	    install -D -m 644 config/acquit.conf $(DESTDIR)$(SYSCONFDIR)/acquit/acquit.conf
-	for file in $(wildcard README.md CHANGELOG.md LICENSE docs/*.md docs/*/*); do \
+	for file in $(wildcard README.md CHANGELOG.md LICENSE docs/*.md docs/*.py docs/*/*); do \
 	    $(INSTALL) $$file $(DESTDIR)$(DOCDIR)/$${file#docs/} || exit 1; \
 	done
 

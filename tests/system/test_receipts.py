@@ -17,6 +17,7 @@ import psycopg2
 
 VERIFIER = os.path.join(farms.ROOT, "docs", "verify_receipt.py")
 sys.path.insert(0, os.path.dirname(VERIFIER))
+sys.dont_write_bytecode = True  # docs/ holds documents
 
 import verify_receipt  # noqa: E402
 

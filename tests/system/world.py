@@ -1,5 +1,6 @@
 """world.py - what a system test does to a farm, what it reads back, and the oracle"""
 
+import concurrent.futures
 import contextlib
 import json
 import threading
@@ -181,49 +182,75 @@ class World:
 
     def ledger_net(self, payment):
         """What the provider owes us for it, as booked: captures less refunds, and holds still pending."""
-        rows = self.sql("select kind, debit, credit, amount, slot, pending_of from ledger.transfer where payment_id = %s", payment)
-        resolved = {row[5] for row in rows if row[0] in ("post", "void")}
-        net = 0
-        for kind, debit, credit, amount, _, _ in rows:
-            if kind in ("post", "transfer"):
-                net += amount * (debit.startswith("receivable:")) - amount * (credit.startswith("receivable:"))
-        pending = sum(amount for kind, _, _, amount, slot, _ in rows if kind == "hold" and slot not in resolved)
-        return net, pending
+        return booked_net(self.sql("select kind, debit, credit, amount, slot, pending_of from ledger.transfer where payment_id = %s", payment))
 
     def provider_net(self, payment):
         """The same from the providers' own books: Stripe's twin and the simulated provider."""
-        net = held = captures = 0
-        for intent in self.stripe_books(payment):
-            net += intent["captured"] - intent["refunded"]
-            captures += intent["captured"] > 0
-            held += intent["amount"] if intent["status"] == "requires_capture" else 0
-        for status, amount, captured, refunded in self.sql("select status, amount, captured, refunded from sim.payment where payment_id = %s", payment):
-            net += captured - refunded
-            captures += captured > 0
-            held += amount if status == "authorized" else 0
-        return net, held, captures
+        return provided_net(self.stripe_books(payment),
+                            self.sql("select status, amount, captured, refunded from sim.payment where payment_id = %s", payment))
 
-    def told_net(self, payment):
-        """What the caller was told he paid in the end."""
-        data = self.http("GET", f"/api/payments/{payment}", publisher=self.created[payment])[1]["data"]
-        if data["status"] in ("failed", "cancelled"):
-            return 0
-        return data["amount"] - data["refundedAmount"] if data["status"] in ENDED else None
+    def told(self, payment):
+        return self.http("GET", f"/api/payments/{payment}", publisher=self.created[payment])[1]["data"]
+
+    def by_payment(self, statement):
+        """{payment id: rows} of all created payments, whose id is the first column."""
+        found = {payment: [] for payment in self.created}
+        for payment, *row in self.sql(statement, list(self.created)):
+            found[payment].append(row)
+        return found
 
     def judge(self):
         if not self.created:
             return
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            told = dict(zip(self.created, pool.map(self.told, self.created)))
+        transfers = self.by_payment("select payment_id::text, kind, debit, credit, amount, slot, pending_of from ledger.transfer"
+                                    " where payment_id = any(%s::uuid[])")
+        simulated = self.by_payment("select payment_id::text, status, amount, captured, refunded from sim.payment where payment_id = any(%s::uuid[])")
+        books = self.twin("/_twin/books/stripe")["payments"] if len(self.created) > 20 else {one: self.stripe_books(one) for one in self.created}
         wrong = []
-        for payment in self.created:
-            told, (booked, pending), (provided, held, captures) = self.told_net(payment), self.ledger_net(payment), self.provider_net(payment)
-            if not (told == booked == provided and pending == held == 0 and captures <= 1):
-                wrong.append(f"{payment}: told {told}, booked {booked} (+{pending} held), provider {provided} (+{held} held, {captures} captures): "
-                             f"{self.state(payment)} {self.facts(payment)}")
+        for payment, data in told.items():
+            paid, (booked, pending) = told_net(data), booked_net(transfers[payment])
+            provided, held, captures = provided_net(books.get(payment, []), simulated[payment])
+            if not (paid == booked == provided and pending == held == 0 and captures <= 1):
+                wrong.append(f"{payment}: told {paid}, booked {booked} (+{pending} held), provider {provided} (+{held} held, {captures} captures): "
+                             f"{data['status']} {self.facts(payment)}")
         assert not wrong, "the oracle: " + "\n".join(wrong)
-        ended = {payment for payment in self.created if self.state(payment) in ENDED}
+        ended = {payment for payment, data in told.items() if data["status"] in ENDED}
         open_doubts = [row for row in self.sql("select payment_id::text, intent, amount from ledger.in_doubt where intent !~ '^refund:'")
                        if row[0] in ended]
         assert not open_doubts, f"the oracle: in doubt, though ended: {open_doubts}"
         rows = json.loads(self.farm.acquit("ledger", "balance", "--json"))["accounts"]
         for currency in {row["currency"] for row in rows}:
             assert sum(row["balance"] for row in rows if row["currency"] == currency) == 0, f"the trial balance of {currency}"
+
+
+def booked_net(transfers):
+    """(captures less refunds, holds still pending) of rows (kind, debit, credit, amount, slot, pending_of)."""
+    resolved = {row[5] for row in transfers if row[0] in ("post", "void")}
+    net = 0
+    for kind, debit, credit, amount, _, _ in transfers:
+        if kind in ("post", "transfer"):
+            net += amount * (debit.startswith("receivable:")) - amount * (credit.startswith("receivable:"))
+    return net, sum(amount for kind, _, _, amount, slot, _ in transfers if kind == "hold" and slot not in resolved)
+
+
+def provided_net(intents, simulated):
+    """(captured less refunded, still held, how many captures) at Stripe's twin and at the simulated provider."""
+    net = held = captures = 0
+    for intent in intents:
+        net += intent["captured"] - intent["refunded"]
+        captures += intent["captured"] > 0
+        held += intent["amount"] if intent["status"] == "requires_capture" else 0
+    for status, amount, captured, refunded in simulated:
+        net += captured - refunded
+        captures += captured > 0
+        held += amount if status == "authorized" else 0
+    return net, held, captures
+
+
+def told_net(data):
+    """What the caller was told he paid in the end; None before it."""
+    if data["status"] in ("failed", "cancelled"):
+        return 0
+    return data["amount"] - data["refundedAmount"] if data["status"] in ENDED else None
