@@ -219,27 +219,28 @@ json_t *read_transfers(struct db *db, struct uuid payment, struct err *err)
 
 /* Posted money moved; a hold that is neither posted nor voided is pending, and so is what is in doubt. Accounts that were opened and never moved
  * stand with zeros. */
+const char read_trial_balance_sql[] =
+    "with posted as (select debit, credit, currency, amount from ledger.transfer where kind in "
+    "('post', 'transfer')),"
+    " pending as (select h.debit, h.credit, h.currency, h.amount from ledger.transfer h where "
+    "h.kind = 'hold' and not exists"
+    " (select from ledger.transfer r where r.payment_id = h.payment_id and r.pending_of = h.slot)"
+    " union all select debit, credit, currency, amount from ledger.in_doubt),"
+    " side (account, currency, debits, credits, pending_debits, pending_credits) as ("
+    " select debit, currency, amount, 0, 0, 0 from posted union all select credit, currency, 0, "
+    "amount, 0, 0 from posted"
+    " union all select debit, currency, 0, 0, amount, 0 from pending union all select credit, "
+    "currency, 0, 0, 0, amount from pending"
+    " union all select name, currency, 0, 0, 0, 0 from ledger.account)"
+    " select jsonb_build_object('account', account, 'currency', currency, 'debits', sum(debits), "
+    "'credits', sum(credits),"
+    " 'balance', sum(debits) - sum(credits), 'pendingDebits', sum(pending_debits), "
+    "'pendingCredits', sum(pending_credits))"
+    " from side group by account, currency order by currency, account";
+
 json_t *read_trial_balance(struct db *db, struct err *err)
 {
-    return query_array(db,
-                       "with posted as (select debit, credit, currency, amount from ledger.transfer where kind in "
-                       "('post', 'transfer')),"
-                       " pending as (select h.debit, h.credit, h.currency, h.amount from ledger.transfer h where "
-                       "h.kind = 'hold' and not exists"
-                       " (select from ledger.transfer r where r.payment_id = h.payment_id and r.pending_of = h.slot)"
-                       " union all select debit, credit, currency, amount from ledger.in_doubt),"
-                       " side (account, currency, debits, credits, pending_debits, pending_credits) as ("
-                       " select debit, currency, amount, 0, 0, 0 from posted union all select credit, currency, 0, "
-                       "amount, 0, 0 from posted"
-                       " union all select debit, currency, 0, 0, amount, 0 from pending union all select credit, "
-                       "currency, 0, 0, 0, amount from pending"
-                       " union all select name, currency, 0, 0, 0, 0 from ledger.account)"
-                       " select jsonb_build_object('account', account, 'currency', currency, 'debits', sum(debits), "
-                       "'credits', sum(credits),"
-                       " 'balance', sum(debits) - sum(credits), 'pendingDebits', sum(pending_debits), "
-                       "'pendingCredits', sum(pending_credits))"
-                       " from side group by account, currency order by currency, account",
-                       0, NULL, err);
+    return query_array(db, read_trial_balance_sql, 0, NULL, err);
 }
 
 json_t *read_in_doubt(struct db *db, struct err *err)

@@ -33,6 +33,8 @@ json_t *read_personal(struct db *db, struct uuid payment, struct err *err) MUST_
  * [{"account","currency","debits","credits","balance","pendingDebits","pendingCredits"}]; balance = debits - credits
  * of posted transfers; holds neither posted nor voided are pending, and so is what is in doubt. Sums to zero per currency. */
 json_t *read_trial_balance(struct db *db, struct err *err) MUST_CHECK;
+/* The statement behind it, for who needs it in one snapshot with others; one such object a row. */
+extern const char read_trial_balance_sql[];
 
 /* What is at stake while outcomes are unknown: [{"provider","currency","amount","count","oldestSeconds"}], with zeros
  * where something once was. */

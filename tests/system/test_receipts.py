@@ -419,47 +419,57 @@ def test_whatever_was_changed_is_refused(world, tmp_path):
     assert judge_all(world, tmp_path, key, cases, 1) == len(cases)
 
 
-def test_a_forged_ledger_is_refused(world, tmp_path):
-    """Somebody changes a receipt, builds a tree that fits, and signs its head under our name with a key of his own."""
-    receipt, key = prove(world, pay_one(world, "plain")), key_of(world)
-    origin = receipt["head"].split("\n")[0]
-    forged = copy.deepcopy(receipt)
-    forged["facts"][0]["fact"]["body"] = forged["facts"][0]["fact"]["body"].replace('"amount": 1000', '"amount": 9000')
-    assert forged != receipt
-    leaves = []
-    for position, item in enumerate(forged["facts"]):
+FORGER = b"\7" * 32  # a private key
+
+
+def forge(receipt, size=None, origin=None):
+    """A tree of the receipt's facts alone, whatever they say, and its head under the name of the ledger; the receipt and the forger's public key."""
+    forged, leaves = copy.deepcopy(receipt), []
+    name = receipt["head"].split("\n")[0]
+    for item in forged["facts"]:
         values = ["acquit-fact-v1", *item["fact"].values(), str(len(item["transfers"])), *(value for transfer in item["transfers"] for value in transfer.values())]
         leaves.append(hashlib.sha256(b"\0" + b"".join(b"\xff" * 4 if value is None else len(value.encode()).to_bytes(4, "big") + value.encode()
                                                       for value in values)).digest())
-        item["position"] = position
 
     def root(part):
-        if len(part) == 1:
-            return part[0]
-        split = 1 << (len(part) - 1).bit_length() - 1
-        return hashlib.sha256(b"\1" + root(part[:split]) + root(part[split:])).digest()
+        split = 1 << (len(part) - 1).bit_length() - 1 if len(part) > 1 else 0
+        return hashlib.sha256(b"\1" + root(part[:split]) + root(part[split:])).digest() if split else part[0]
 
     def path(number, part):
-        if len(part) == 1:
+        split = 1 << (len(part) - 1).bit_length() - 1 if len(part) > 1 else 0
+        if not split:
             return []
-        split = 1 << (len(part) - 1).bit_length() - 1
         return path(number, part[:split]) + [root(part[split:])] if number < split else path(number - split, part[split:]) + [root(part[:split])]
     for number, item in enumerate(forged["facts"]):
-        item["proof"] = [base64.b64encode(other).decode() for other in path(number, leaves)]
-    text = f"{origin}\n{len(leaves)}\n{base64.b64encode(root(leaves)).decode()}\nacquit-seal-v1 epoch=1 block=0 previous=-\n"
-    forged["head"], public, key_id = sign(text, b"\7" * 32, origin)
-    # nothing of it holds a verifier up but the key: with the forger's own it is good, as soon as the summary fits
-    forged["summary"] |= {"amount": 9000}
-    path_of = write(tmp_path, "forged.json", forged)
-    forgers = f"{origin}+{key_id.hex()}+{base64.b64encode(bytes([1]) + public).decode()}"
-    assert both(world, path_of, forgers)[0] == (0, 0), both(world, path_of, forgers)
-    codes, said = both(world, path_of, key)
+        item |= {"position": number, "proof": [base64.b64encode(other).decode() for other in path(number, leaves)]}
+    text = f"{origin or name}\n{size or len(leaves)}\n{base64.b64encode(root(leaves)).decode()}\nacquit-seal-v1 epoch=1 block=0 previous=-\n"
+    forged["head"], public, key_id = sign(text, FORGER, name)
+    return forged, f"{name}+{key_id.hex()}+{base64.b64encode(bytes([1]) + public).decode()}"
+
+
+def test_a_forged_ledger_is_refused(world, tmp_path):
+    """Somebody changes a receipt, builds a tree that fits, and signs its head under our name with a key of his own."""
+    receipt, key = prove(world, pay_one(world, "plain")), key_of(world)
+    changed_one = copy.deepcopy(receipt)
+    changed_one["facts"][0]["fact"]["body"] = changed_one["facts"][0]["fact"]["body"].replace('"amount": 1000', '"amount": 9000')
+    changed_one["summary"] |= {"amount": 9000}
+    forged, forgers = forge(changed_one)
+    assert forged["facts"][0]["fact"] != receipt["facts"][0]["fact"]
+    # nothing of it holds a verifier up but the key: with the forger's own it is good
+    path = write(tmp_path, "forged.json", forged)
+    assert both(world, path, forgers)[0] == (0, 0), both(world, path, forgers)
+    codes, said = both(world, path, key)
     assert codes == (1, 1) and "none of the given keys has signed" in said, said
-    # a key that is good, but of another ledger
-    text = "another.ledger" + text[len(origin):]
-    forged["head"] = sign(text, b"\7" * 32, origin)[0]
-    codes, said = both(world, write(tmp_path, "forged.json", forged), forgers)
+    codes, said = both(world, write(tmp_path, "other.json", forge(receipt, origin="another.ledger")[0]), forgers)
     assert codes == (1, 1) and "another ledger's" in said, said
+    # what no ledger of ours can be made to say, whoever signs it
+    twice = receipt | {"facts": receipt["facts"] + copy.deepcopy(receipt["facts"][-1:]), "summary": receipt["summary"] | {"facts": len(receipt["facts"]) + 1}}
+    good = forge(receipt)[0]
+    cases = [("a slot twice", forge(twice)[0]), ("a slot twice, counted once", forge(receipt | {"facts": twice["facts"]})[0]),
+             ("a tree of another size", forge(receipt, size=len(receipt["facts"]) + 50)[0]), ("a smaller tree", forge(receipt, size=1)[0]),
+             ("position true", changed(good, ("facts", 1, "position"), put(True))), ("position false", changed(good, ("facts", 0, "position"), put(False))),
+             ("position 1.0", changed(good, ("facts", 1, "position"), put(1.0)))]
+    assert judge_all(world, tmp_path, forgers, [("good", good)], 0) == 1 and judge_all(world, tmp_path, forgers, cases, 1) == 7
 
 
 def test_what_a_receipt_does_not_prove(world, tmp_path):

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/json.h"
+#include "common/mem.h"
 #include "ledger/receipt.h"
 
 enum { OTHERS = 5 /* leaves of other payments before ours */, FACTS = 5 };
@@ -190,6 +191,9 @@ static void test_members(void **state)
         if (json_object_del(receipt, CASES[i].name) == 0 && strcmp(CASES[i].name, "more") != 0)
             refused(receipt, "lacks a member");
     }
+    json_auto_t *receipt = make(0);
+    json_object_set_new(json_object_get(receipt, "summary"), "more", json_integer(1));
+    refused(receipt, "summary: it has a member more");
 }
 
 static void test_every_column_is_sealed(void **state)
@@ -323,7 +327,16 @@ static void test_bytes_that_are_no_receipt(void **state)
         assert_int_equal(err.code, ERR_CONFLICT);
         receipt_clear(&receipt);
     }
+    json_auto_t *made = make(0); /* good, but for a member that stands there twice */
+    char *text = json_dumps(made, JSON_COMPACT), *twice = mem_new(strlen(text) + 32, 1);
+    sprintf(twice, "{\"version\":1,%s", text + 1);
     struct err err = {0};
+    assert_int_equal(receipt_check(twice, strlen(twice), &key, 1, &receipt, &err), -1);
+    assert_non_null(strstr(err.text, "has a member twice"));
+    receipt_clear(&receipt);
+    free(twice);
+    free(text);
+    err_clear(&err);
     assert_int_equal(receipt_check("", RECEIPT_SIZE_MAX + 1, &key, 1, &receipt, &err), -1);
     assert_string_equal(err.text, "a receipt has at most 33554432 bytes");
     receipt_clear(&receipt);

@@ -22,6 +22,8 @@ static const struct command_row commands[] = {
     {"migrate", "", 0, 0, false, migrate_options, cmd_migrate, "bring the database to this program's schema"},
     {"ledger balance", "", 0, 0, false, NULL, cmd_ledger_balance,
      "trial balance; exit 1 when a currency does not sum to zero"},
+    {"ledger verify", "", 0, 0, false, ledger_verify_options, cmd_ledger_verify,
+     "is the ledger what was written and sealed? Exit 1 and what is wrong, if anything is"},
     {"ledger prove", "PAYMENT", 1, 1, false, ledger_prove_options, cmd_ledger_prove,
      "a receipt: its sealed facts, with proofs that anybody can check"},
     {"receipt verify", "FILE --key KEY", 1, 1, true, receipt_verify_options, cmd_receipt_verify,

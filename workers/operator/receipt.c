@@ -53,7 +53,7 @@ static char *read_whole(const char *path, size_t most, size_t *ret_size, struct 
 }
 
 /* A name of a log may hold a slash, and a path may hold a '+': whatever is a key as it stands, is one. */
-static int read_key(const char *given, struct note_key *ret, struct err *err)
+int operator_key(const char *given, struct note_key *ret, struct err *err)
 {
     struct err as_text = {0}, as_file = {0};
     size_t size = 0;
@@ -75,7 +75,7 @@ static int read_keys(const struct args *args, struct note_key ret[static KEYS_MA
     for (*ret_count = 0; (given = args_many(args, "key", *ret_count)); ++*ret_count) {
         if (*ret_count == KEYS_MAX)
             return err_set(err, ERR_INVALID, "more than %d keys", KEYS_MAX);
-        if (read_key(given, &ret[*ret_count], err) != 0)
+        if (operator_key(given, &ret[*ret_count], err) != 0)
             return -1;
     }
     return *ret_count ? 0

@@ -1,0 +1,571 @@
+"""test_verify.py - `acquit ledger verify` is green on an honest ledger and names what was done to a tampered one
+
+The ledger is made by a farm of its own, so that it holds payments and nothing else. Every mutation works on a fresh copy of it, as a superuser with the
+triggers off, and puts the triggers back: nothing but the verification can tell.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import threading
+
+import farm as farms
+import psycopg2
+import pytest
+import test_sealing as sealing
+import world as worlds
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+ORIGIN = "acquit.test/ledger"
+# the payment that is tampered with
+ONE = "(select payment_id from ledger.event where slot = 'capture' order by xid, seq limit 1)"
+
+
+@pytest.fixture(scope="module")
+def farm():
+    """Beside the one of the other tests, whose ledger holds what their probes put there."""
+    directory = os.environ.get("ACQUIT_TEST_DIR", os.path.join(farms.ROOT, "var", "test"))
+    one = farms.Farm(directory + "-verify", build=os.environ.get("ACQUIT_TEST_BUILD"), settings=worlds.SETTINGS)
+    one.start()
+    yield one
+    one.stop()
+
+
+# --- keys and heads, independently ---
+
+def public_of(key):
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def key_id(key):
+    return hashlib.sha256(ORIGIN.encode() + b"\n\x01" + public_of(key)).digest()[:4]
+
+
+def key_text(key):
+    return f"{ORIGIN}+{key_id(key).hex()}+{base64.b64encode(b'%c' % 1 + public_of(key)).decode()}"
+
+
+def sign(key, size, root, line):
+    text = f"{ORIGIN}\n{size}\n{base64.b64encode(root).decode()}\n{line}\n"
+    return text + f"\n\u2014 {ORIGIN} {base64.b64encode(key_id(key) + key.sign(text.encode())).decode()}\n"
+
+
+# --- a ledger to tamper with ---
+
+class Copy:
+    """One copy of the ledger in the same server."""
+
+    def __init__(self, farm, name, template):
+        self.farm, self.name = farm, name
+        farm.services.psql(f"drop database if exists {name}", database="postgres")
+        farm.services.psql(f"create database {name} template {template}", database="postgres")
+        self.connection = psycopg2.connect(farm.services.pg_url.rsplit("/", 1)[0] + "/" + name)
+        self.connection.autocommit = True
+
+    def close(self):
+        self.connection.close()
+        self.farm.services.psql(f"drop database {self.name}", database="postgres")
+
+    def sql(self, statement, *parameters):
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def tamper(self, *statements):
+        """As a superuser who has switched the triggers off, and on again as they were."""
+        tables = [row[0] for row in self.sql("select distinct tgrelid::regclass::text from pg_trigger where not tgisinternal")]
+        triggers = self.sql("select tgrelid::regclass::text, tgname from pg_trigger where not tgisinternal")
+        for table in tables:
+            self.sql(f"alter table {table} disable trigger user")
+        for statement in statements:
+            with self.connection.cursor() as cursor:
+                cursor.execute(statement)
+                assert cursor.rowcount > 0, f"changed nothing: {statement}"
+        for table, trigger in triggers:
+            self.sql(f"alter table {table} enable always trigger {trigger}")
+
+    def reseal(self, key=None):
+        """Every hash anew, in blocks of the sizes there were; new heads if somebody signs them."""
+        rows = self.sql((sealing.FACT + " join ledger.seal_leaf l using (payment_id, slot) order by e.xid, e.seq").format(at=sealing.time_of("e.at")))
+        leaves = [sealing.leaf(self, row) for row in rows]
+        heights = self.sql("select height, size from ledger.seal order by height")
+        self.tamper(*(f"update ledger.seal_leaf set hash = '\\x{digest.hex()}' where payment_id = '{row[0]}' and slot = '{row[1]}'"
+                      for row, digest in zip(rows, leaves)))
+        nodes = self.sql("select level, position from ledger.seal_node")
+        self.tamper(*(f"update ledger.seal_node set hash = '\\x{sealing.root(leaves[position << level:position + 1 << level]).hex()}'"
+                      f" where level = {level} and position = {position}" for level, position in nodes))
+        previous = "-"
+        for height, size in heights if key else []:
+            head = sign(key, size, sealing.root(leaves[:size]), f"acquit-seal-v1 epoch=1 block={height} previous={previous}")
+            previous = hashlib.sha256(head.encode()).hexdigest()
+            self.tamper(f"update ledger.seal set head = '{head}' where height = {height}")
+
+    def verify(self, *arguments, heads=True, key=None):
+        """Exit code, and the answer."""
+        arguments = [*arguments, *(["--heads", self.farm.path("verify-heads")] if heads is True else ["--heads", heads] if heads else [])]
+        arguments += ["--key", key] if key else []
+        url = self.farm.pg_url("acquit_operator").rsplit("/", 1)[0] + "/" + self.name
+        done = self.farm.acquit("ledger", "verify", "--json", *arguments, environment={"ACQUIT_LEDGER_URL": url}, check=False)
+        assert done.returncode in (0, 1) and done.stderr == "", done.stdout + done.stderr
+        answer = json.loads(done.stdout)
+        assert (done.returncode == 0) == answer["good"] == (answer["faultCount"] == 0), answer
+        return answer
+
+
+def rules(answer):
+    return {fault["rule"] for fault in answer["faults"]}
+
+
+@pytest.fixture(scope="module")
+def real_key(farm):
+    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(farm.secret("seal")))
+
+
+@pytest.fixture(scope="module")
+def sealed(farm):
+    """A database with payments of many kinds, every fact sealed, and the heads of that moment: restored from a dump, nobody writes to it any more."""
+    world = worlds.World(farm)
+    world.reset()
+    payments = [world.pay(world.plain(amount=1000 + n)) for n in range(6)] + [world.pay(world.dual()) for _ in range(4)]
+    payments.append(world.pay(world.plain(token="pm_card_chargeDeclined")))
+    payments.append(world.pay(world.plain(token="pm_card_chargeDeclined", preferredGateways=["stripe", "simulated"])))
+    payments.append(world.pay(world.plain(token="tok_timeout", gateway="simulated")))
+    world.publish([("payment.create", world.key(), b"no json")])  # dies: a dead letter
+    world.wait_ended(payments)
+    for n, amount in enumerate((100, 333, 1)):
+        world.publish([("payment.refund", world.key(), {"paymentId": payments[0], "amount": amount})])
+        world.wait_fact(payments[0], f"refund:{n + 1}:result")
+    farms.wait_for(lambda: world.sql("select count(*) from ledger.dead_letter") != [(0,)], 20, "a dead letter")
+    sealing.until_sealed(world)
+    world.close()
+    services, base, heads = farm.services, "verify_base", farm.path("verify-heads")
+    shutil.rmtree(heads, ignore_errors=True)
+    os.mkdir(heads)
+    for name in os.listdir(farm.path("heads")):  # first: what is sealed later is in the dump only
+        if name.endswith(".head"):  # others come and go
+            shutil.copy(farm.path("heads", name), heads)
+    services.psql(f"drop database if exists {base}", database="postgres")
+    services.psql(f"create database {base}", database="postgres")
+    dump = subprocess.run(["pg_dump", services.pg_url], capture_output=True, text=True, timeout=60, check=True)
+    services.psql(dump.stdout, database=base)
+    yield base
+    services.psql(f"drop database {base}", database="postgres")
+
+
+@pytest.fixture
+def copy(farm, sealed, request):
+    one = Copy(farm, "verify_copy", sealed)
+    yield one
+    one.close()
+
+
+# --- honest ---
+
+def test_an_honest_ledger_is_good(world, copy, real_key):
+    answer = copy.verify()
+    assert answer["good"], answer
+    facts, transfers = copy.sql("select (select count(*) from ledger.event), (select count(*) from ledger.transfer)")[0]
+    assert (answer["facts"], answer["transfers"]) == (facts - answer["unsealed"], transfers) and answer["balances"]
+    assert answer["blocks"] == answer["height"] + 1 >= answer["heads"] > 3
+    assert answer["payments"] == copy.sql("select count(distinct payment_id) from ledger.event")[0][0]
+    assert copy.verify(key=key_text(real_key))["good"]
+    slots, kinds = ({row[0] for row in copy.sql(f"select {column} from ledger.{table}")} for column, table in (("slot", "event"), ("kind", "transfer")))
+    assert {"auth:2", "refund:3:result", "token:active", "decision"} <= slots and any(slot.startswith("dead:") for slot in slots), slots
+    assert {"hold", "post", "transfer", "in_doubt"} <= kinds, kinds
+    live = json.loads(world.farm.acquit("ledger", "verify", "--json", "--heads", world.farm.path("heads")))
+    assert live["good"], live
+
+
+def test_people_read_it_too(world, sealed):
+    text = world.farm.acquit("ledger", "verify", "--heads", world.farm.path("heads"))
+    assert text.endswith("good\n") and "balances derived anew and compared" in text
+
+
+# --- tampered ---
+
+def body_edited(copy, key):
+    copy.tamper(f"update ledger.event set body = replace(body::text, '\"plain\"', '\"plaim\"')::jsonb where slot = 'received' and payment_id = {ONE}")
+
+
+def amount_rehashed(copy, key):
+    copy.tamper(f"update ledger.event set body = jsonb_set(body, '{{amount}}', '999999') where slot = 'received' and payment_id = {ONE}")
+    copy.reseal()
+
+
+def amount_rehashed_and_signed_badly(copy, key):
+    amount_rehashed(copy, key)
+    copy.reseal(key)
+    copy.tamper("update ledger.seal set head = overlay(head placing 'AAAA' from length(head) - 20 for 4) where height = 1")
+
+
+def rows_swapped(copy, key):
+    (one, a, x, n), (two, b, y, m) = copy.sql("select payment_id::text, slot, xid::text, seq from ledger.event where slot <> 'received'"
+                                              " order by xid, seq offset 5 limit 2")
+    copy.sql("alter table ledger.event alter seq set generated by default")
+    copy.tamper(f"update ledger.event set xid = '{x}', seq = {n} where payment_id = '{two}' and slot = '{b}'",
+                f"update ledger.event set xid = '{y}', seq = {m} where payment_id = '{one}' and slot = '{a}'")
+    copy.sql("alter table ledger.event alter seq set generated always")
+
+
+def middle_row_deleted(copy, key):
+    copy.tamper("delete from ledger.event e using ledger.seal_leaf l where l.position = 7 and (e.payment_id, e.slot) = (l.payment_id, l.slot)")
+
+
+def middle_row_deleted_with_its_leaf(copy, key):
+    middle_row_deleted(copy, key)
+    copy.tamper("delete from ledger.seal_leaf where position = 7")
+
+
+def middle_row_deleted_and_resealed_without_key(copy, key):
+    middle_row_deleted_with_its_leaf(copy, key)
+    copy.tamper("update ledger.seal_leaf set position = position + 1000000 where position > 7",
+                "update ledger.seal_leaf set position = position - 1000001 where position > 1000000")
+
+
+BEHIND = "(xid, seq) > (select last_xid, last_seq from ledger.seal order by height desc limit 1)"
+
+
+def last_rows_deleted(copy, key):
+    copy.tamper("delete from ledger.event where (xid, seq) > (select last_xid, last_seq from ledger.seal order by height desc offset 1 limit 1)")
+
+
+def last_rows_deleted_with_their_leaves(copy, key):
+    last_rows_deleted(copy, key)
+    copy.tamper("delete from ledger.seal_leaf where position >= (select size from ledger.seal order by height desc offset 1 limit 1)")
+
+
+def last_blocks_deleted(copy, key):
+    """As if the last three blocks had never been."""
+    copy.tamper("delete from ledger.seal where height > (select max(height) - 3 from ledger.seal)",
+                "delete from ledger.seal_leaf where position >= (select max(size) from ledger.seal)", f"delete from ledger.event where {BEHIND}")
+    copy.sql("alter table ledger.transfer disable trigger user")
+    copy.sql("alter table ledger.dead_letter disable trigger user")
+    copy.sql("delete from ledger.transfer t where not exists (select from ledger.event e where (e.payment_id, e.slot) = (t.payment_id, t.slot))")
+    copy.sql("delete from ledger.dead_letter where xid > (select max(last_xid) from ledger.seal)")
+    copy.sql("alter table ledger.transfer enable always trigger insert_only; alter table ledger.transfer enable always trigger check_transfers;"
+             " alter table ledger.dead_letter enable always trigger insert_only")
+    copy.sql("alter table ledger.seal_node disable trigger user")
+    copy.sql("delete from ledger.seal_node where (position + 1) << level > (select max(size) from ledger.seal)")
+    copy.sql("alter table ledger.seal_node enable always trigger insert_only")
+
+
+def row_back_dated(copy, key):
+    copy.tamper("insert into ledger.event (payment_id, cause, xid, seq, slot, outcome) overriding system value select gen_random_uuid(),"
+                " gen_random_uuid(), xid, -1, 'replay:' || gen_random_uuid() || ':1', 'replayed' from ledger.event order by xid offset 9 limit 1")
+
+
+def fact_moved_to_another_payment(copy, key):
+    copy.tamper(f"update ledger.event set payment_id = (select payment_id from ledger.event where slot = 'received' and payment_id <> {ONE} and not exists"
+                f" (select from ledger.event n where n.payment_id = event.payment_id and n.slot = 'notice:payment.completed:webhook') limit 1)"
+                f" where slot ~ '^notice:' and payment_id = {ONE}")
+
+
+def key_replaced(copy, key):
+    copy.reseal(Ed25519PrivateKey.generate())
+
+
+def forked(copy, key):
+    """By who has the key, and breaks no other rule: the ledger alone is whole again."""
+    copy.tamper(f"update ledger.event set actor = 'somebody' where slot = 'capture' and payment_id = {ONE}")
+    copy.reseal(key)
+
+
+def trigger_dropped(copy, key):
+    copy.sql("drop trigger insert_only on ledger.transfer")
+
+
+def trigger_disabled(copy, key):
+    copy.sql("alter table ledger.event disable trigger fence")
+
+
+def trigger_not_always(copy, key):
+    copy.sql("alter table ledger.event enable trigger insert_only")
+
+
+def trigger_changed(copy, key):
+    copy.sql("drop trigger insert_only on ledger.event; create trigger insert_only before update or truncate on ledger.event for each statement"
+             " execute function ledger.refuse_change(); alter table ledger.event enable always trigger insert_only")
+
+
+def trigger_added(copy, key):
+    copy.sql("create trigger more before insert on ledger.event for each row execute function suppress_redundant_updates_trigger()")
+
+
+def function_changed(copy, key):
+    copy.sql("create or replace function ledger.refuse_change() returns trigger language plpgsql as $$ begin return null; end $$")
+
+
+def update_granted(copy, key):
+    copy.sql("grant update on ledger.event to acquit_worker")
+
+
+def delete_granted_to_everybody(copy, key):
+    copy.sql("grant delete on ledger.transfer to public")
+
+
+def column_granted(copy, key):
+    copy.sql("grant insert (xid) on ledger.event to acquit_worker")
+
+
+def owner_changed(copy, key):
+    copy.sql("alter table ledger.event owner to acquit_worker")
+
+
+def constraint_dropped(copy, key):
+    copy.sql("alter table ledger.event drop constraint event_decision")
+
+
+def index_dropped(copy, key):
+    copy.sql("drop index ledger.transfer_pending_of")
+
+
+def row_security_added(copy, key):
+    copy.sql("create policy none on ledger.event for select using (slot <> 'capture'); alter table ledger.event enable row level security")
+
+
+def migration_rewritten(copy, key):
+    copy.tamper("update ledger.migration set sha256 = repeat('0', 64) where name like '001%'")
+
+
+def transfer_changed(copy, key):
+    copy.tamper(f"update ledger.transfer set amount = amount + 1 where kind = 'post' and payment_id = {ONE}")
+
+
+def transfer_added(copy, key):
+    copy.tamper("insert into ledger.transfer (payment_id, xid, amount, leg, currency, slot, kind, debit, credit) select payment_id, xid, 5, 9, currency,"
+                f" slot, 'transfer', debit, 'payable:me' from ledger.transfer where kind = 'post' and payment_id = {ONE}")
+
+
+def node_removed(copy, key):
+    copy.tamper("delete from ledger.seal_node where level = 4 and position = 1")
+
+
+def node_changed(copy, key):
+    copy.tamper("update ledger.seal_node set hash = sha256('x') where level = 4 and position = 1")
+
+
+def node_added(copy, key):
+    copy.tamper("insert into ledger.seal_node values (40, 0, sha256('x'))")
+
+
+def leaf_changed(copy, key):
+    copy.tamper("update ledger.seal_leaf set hash = sha256('x') where position = 3")
+
+
+def block_deleted(copy, key):
+    copy.tamper("delete from ledger.seal where height = 1")
+
+
+def block_lengthened(copy, key):
+    copy.tamper("update ledger.seal set size = size + 1 where height = 1")
+
+
+def last_head_deleted(copy, key):
+    copy.tamper("delete from ledger.seal where height = (select max(height) from ledger.seal)")
+
+
+def chain_broken(copy, key):
+    size, head = copy.sql("select size, head from ledger.seal where height = 2")[0]
+    line = "acquit-seal-v1 epoch=1 block=2 previous=" + "0" * 64
+    copy.tamper(f"update ledger.seal set head = '{sign(key, size, base64.b64decode(head.splitlines()[2]), line)}' where height = 2")
+
+
+def column_renamed(copy, key):
+    copy.sql("alter table ledger.seal_leaf rename hash to digest")
+
+
+# By who has the key, on a ledger whose heads nobody kept: what the laws alone tell.
+
+def transfer_changed_by_the_sealer(copy, key):
+    transfer_changed(copy, key)
+    copy.reseal(key)
+
+
+def post_to_another_account(copy, key):
+    copy.tamper(f"update ledger.transfer set credit = 'payable:me' where kind = 'post' and payment_id = {ONE}")
+    copy.reseal(key)
+
+
+def captured_without_decision(copy, key):
+    copy.tamper(f"update ledger.event set outcome = 'abort', body = '{{\"reason\": \"DECLINED\"}}' where slot = 'decision' and payment_id = {ONE}")
+    copy.reseal(key)
+
+
+def share_changed(copy, key):
+    copy.tamper("update ledger.event set body = jsonb_set(body, '{commission}', to_jsonb((body->>'commission')::int + 1)) where slot = 'refund:2'")
+    copy.reseal(key)
+
+
+def refund_of_another_amount(copy, key):
+    copy.tamper("update ledger.transfer set amount = amount - 1 where slot = 'refund:2:result' and leg = 1")
+    copy.reseal(key)
+
+
+def failed_over_without_evidence(copy, key):
+    copy.tamper("update ledger.event set xid = (xid::text::bigint + 1)::text::xid8 where slot = 'auth:2'")
+    copy.reseal(key)
+
+
+def command_deleted(copy, key):
+    copy.tamper(f"delete from ledger.command where payment_id = {ONE} and type = 'payment.create'")
+
+
+def command_of_another_body(copy, key):
+    copy.tamper(f"update ledger.command set sha256 = repeat('0', 64) where payment_id = {ONE} and type = 'payment.create'")
+
+
+def letter_deleted(copy, key):
+    copy.tamper("delete from ledger.dead_letter")
+
+
+def transfer_of_another_transaction(copy, key):
+    copy.tamper(f"update ledger.transfer set xid = (xid::text::bigint + 1)::text::xid8 where kind = 'post' and payment_id = {ONE}")
+    copy.reseal(key)
+
+
+def transfer_of_no_payment(copy, key):
+    copy.tamper("insert into ledger.transfer (payment_id, xid, amount, leg, currency, slot, kind, debit, credit) select gen_random_uuid(), xid, 5, 1,"
+                f" currency, 'capture', 'transfer', debit, credit from ledger.transfer where kind = 'post' and payment_id = {ONE}")
+
+
+def view_falsified(copy, key):
+    definition = copy.sql("select pg_get_viewdef('ledger.in_doubt'::regclass)")[0][0].rstrip().rstrip(";")
+    copy.sql(f"create or replace view ledger.in_doubt as {definition.replace('NOT (EXISTS', '(EXISTS')}")
+
+
+# what is done, the rule that tells, and whether such a fault names the payment
+MUTATIONS = [
+    (body_edited, "row-changed", True), (amount_rehashed, "root", False), (amount_rehashed_and_signed_badly, "signature", False),
+    (rows_swapped, "row-moved", False), (middle_row_deleted, "row-missing", False), (middle_row_deleted_with_its_leaf, "leaf-missing", False),
+    (middle_row_deleted_and_resealed_without_key, "root", False), (last_rows_deleted, "row-missing", False),
+    (last_rows_deleted_with_their_leaves, "leaf-missing", False), (last_blocks_deleted, "truncated", False), (row_back_dated, "row-added", False),
+    (fact_moved_to_another_payment, "row-missing", True), (fact_moved_to_another_payment, "row-added", False), (key_replaced, "signature", False),
+    (forked, "fork", False), (trigger_dropped, "trigger", False), (trigger_disabled, "trigger", False), (trigger_not_always, "trigger", False),
+    (trigger_changed, "trigger", False), (trigger_added, "trigger", False), (function_changed, "function", False), (update_granted, "grant", False),
+    (delete_granted_to_everybody, "grant", False), (column_granted, "grant", False), (owner_changed, "grant", False),
+    (constraint_dropped, "schema", False), (index_dropped, "schema", False), (row_security_added, "schema", False),
+    (migration_rewritten, "migration", False), (transfer_changed, "row-changed", True), (transfer_changed, "booking", True),
+    (transfer_added, "row-changed", True), (transfer_added, "booking", True), (node_removed, "node", False), (node_changed, "node", False),
+    (node_added, "node", False), (leaf_changed, "row-changed", False), (leaf_changed, "root", False), (block_deleted, "block", False),
+    (block_lengthened, "block", False), (chain_broken, "chain", False), (column_renamed, "schema", False), (column_renamed, "unreadable", False),
+    (last_head_deleted, "leaf-added", False), (last_head_deleted, "truncated", False),
+    (transfer_changed_by_the_sealer, "booking", True), (post_to_another_account, "hold", True), (captured_without_decision, "saga", True),
+    (share_changed, "share", False), (refund_of_another_amount, "booking", False), (failed_over_without_evidence, "fence", False),
+    (command_deleted, "command", True), (command_of_another_body, "command", True), (letter_deleted, "dead-letter", False),
+    (transfer_of_another_transaction, "transfer", True), (transfer_of_no_payment, "transfer", False), (view_falsified, "balance", False),
+]
+ONLY_HEADS_TELL = {forked, last_blocks_deleted}
+
+
+@pytest.mark.parametrize("mutation", list(dict.fromkeys(row[0] for row in MUTATIONS)), ids=lambda mutation: mutation.__name__)
+def test_tampering_is_told(copy, real_key, mutation):
+    payment = copy.sql(f"select {ONE}::text")[0][0]
+    mutation(copy, real_key)
+    answer = copy.verify()
+    assert not answer["good"]
+    for rule, named in [row[1:] for row in MUTATIONS if row[0] is mutation]:
+        assert rule in rules(answer), answer["faults"]
+        if named:
+            assert any(fault["rule"] == rule and fault.get("paymentId") == payment for fault in answer["faults"]), answer["faults"]
+    if mutation in ONLY_HEADS_TELL:
+        assert rules(answer) == {"fork"} or rules(answer) == {"truncated"}, answer["faults"]
+        assert copy.verify(heads=False)["good"], "the ledger is whole: that is why heads are kept outside"
+
+
+def test_heads_of_strangers(copy, real_key, tmp_path):
+    """A folder with any names; a head that no given key signed, or that cannot be read, is told."""
+    last = max(name for name in os.listdir(copy.farm.path("verify-heads")) if name.endswith(".head"))
+    shutil.copy(copy.farm.path("verify-heads", last), tmp_path / "seen by the auditor.head")
+    assert copy.verify(heads=str(tmp_path)) | {"good": True, "heads": 1} == copy.verify(heads=str(tmp_path))
+    (tmp_path / "b.head").write_text(sign(Ed25519PrivateKey.generate(), 1, b"x" * 32, "x"), encoding="utf-8")
+    (tmp_path / "c.head").write_bytes(b"\0no head")
+    answer = copy.verify(heads=str(tmp_path))
+    assert rules(answer) == {"head"} and answer["faultCount"] == 2
+    (tmp_path / "d.head").write_text(sign(real_key, 2, b"x" * 32, "x"), encoding="utf-8")
+    (tmp_path / "e.head").write_text(sign(real_key, 10**9, b"x" * 32, "x"), encoding="utf-8")
+    assert {"fork", "truncated"} <= rules(copy.verify(heads=str(tmp_path)))
+
+
+def test_another_key_is_nobodys(copy):
+    answer = copy.verify(key=key_text(Ed25519PrivateKey.generate()), heads=False)
+    assert rules(answer) == {"signature"} and answer["faultCount"] == answer["blocks"]
+
+
+def test_going_on_from_a_block(copy):
+    whole = copy.verify()
+    middle = whole["height"] // 2
+    rest = copy.verify("--since", str(middle))
+    assert rest["good"] and rest["blocks"] == whole["height"] - middle and 0 < rest["facts"] < whole["facts"] and rest["heads"] == whole["heads"]
+    assert not rest["balances"] and 0 < rest["payments"] <= whole["payments"]
+    early, late = (copy.sql(f"select payment_id::text, slot from ledger.seal_leaf order by position {order} limit 1")[0] for order in ("", "desc"))
+    change = "update ledger.event set actor = 'somebody' where payment_id = '{}' and slot = '{}'"
+    copy.tamper(change.format(*early))
+    assert copy.verify("--since", str(middle))["good"], "what was verified before is not read again"
+    copy.tamper(change.format(*late))
+    assert rules(copy.verify("--since", str(middle))) == {"row-changed"}
+    assert copy.verify()["faultCount"] == 2
+
+
+# --- while it is written to ---
+
+def test_what_is_not_sealed_yet_is_no_fault(world, sealed):
+    """A transaction held open keeps all later ones out of the blocks; verify says how many, and goes on being content."""
+    heads = world.farm.path("heads")
+    connection = psycopg2.connect(world.farm.pg_url("acquit_farm"))
+    with connection.cursor() as cursor:
+        cursor.execute("insert into ledger.event (payment_id, cause, slot, outcome) select gen_random_uuid(), gen_random_uuid(),"
+                       " 'replay:' || gen_random_uuid() || ':1', 'replayed' returning payment_id::text")
+        late = cursor.fetchone()[0]
+    stop, payments = threading.Event(), []
+
+    def pay():
+        while not stop.is_set():
+            payments.append(world.pay(world.plain(), wait_ms=2000))
+    payer = threading.Thread(target=pay)
+    payer.start()
+    try:
+        farms.wait_for(lambda: len(payments) >= 3, 30, "three payments")
+        answers = [json.loads(world.farm.acquit("ledger", "verify", "--json", "--heads", heads)) for _ in range(4)]
+        connection.commit()
+        connection.close()
+        answers += [json.loads(world.farm.acquit("ledger", "verify", "--json", "--heads", heads)) for _ in range(4)]
+    finally:
+        stop.set()
+        payer.join()
+    assert all(answer["good"] and answer["balances"] for answer in answers), answers
+    assert answers[0]["unsealed"] > 0 and answers[3]["unsealed"] > answers[0]["unsealed"], answers
+    world.wait_ended(payments)
+    sealing.until_sealed(world, late)
+    sealing.until_sealed(world)
+    last = json.loads(world.farm.acquit("ledger", "verify", "--json", "--heads", heads))
+    assert last["good"] and last["facts"] > answers[-1]["facts"]
+
+
+# --- when it cannot be done ---
+
+def test_away_is_not_a_fault(world, tmp_path):
+    away = world.farm.acquit("ledger", "verify", environment={"ACQUIT_LEDGER_URL": "postgresql://x:y@127.0.0.1:1/acquit"}, check=False)
+    assert away.returncode == 75 and away.stdout == ""
+    assert world.farm.acquit("ledger", "verify", "--key", "nonsense", check=False).returncode == 2
+    assert world.farm.acquit("ledger", "verify", "--heads", str(tmp_path / "none"), check=False).returncode == 2
+
+
+def test_a_new_database_is_good(world):
+    """The schema as it is compared is the one that the migrations make: a new migration needs new lines in ledger/verify_manifest.c."""
+    services = world.farm.services
+    services.psql("drop database if exists verify_new", database="postgres")
+    services.psql("create database verify_new", database="postgres")
+    url = services.pg_url.rsplit("/", 1)[0] + "/verify_new"
+    with contextlib.ExitStack() as end:
+        end.callback(services.psql, "drop database verify_new", database="postgres")
+        world.farm.acquit("migrate", environment={"ACQUIT_LEDGER_URL": url})
+        answer = json.loads(world.farm.acquit("ledger", "verify", "--json", environment={"ACQUIT_LEDGER_URL": url}, check=False).stdout)
+        assert answer["good"] and answer["blocks"] == 0, answer
+        with open(os.path.join(farms.ROOT, "ledger", "verify_manifest.c"), encoding="utf-8") as lines:
+            manifest = [line for line in lines if line.startswith('    {"')]
+        assert manifest == world.farm.acquit("ledger", "verify", "--manifest", environment={"ACQUIT_LEDGER_URL": url}).splitlines(keepends=True)
