@@ -251,6 +251,8 @@ def next_steps(farm, day):
        -d '{{"amount":2500,"currency":"EUR"}}' "$ACQUIT_URL/api/payments/process?wait_ms=2000"
   build/acquit payment show {some}
   build/acquit dlq list
+  build/acquit ledger prove {some} --output receipt.json
+  build/acquit receipt verify receipt.json --key "$(build/acquit ledger key)"
   make stop""")
 
 
