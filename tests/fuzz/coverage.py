@@ -22,6 +22,7 @@ FILES = {
     "tokens": ["workers/providers/tokens_wire.c"],
     "pop": ["workers/providers/pop_wire.c"],
     "note": ["ledger/note.c"],
+    "receipt": ["ledger/receipt.c", "ledger/leaf.c"],
     "simulated": ["workers/providers/simulated.c"],
     "config": ["config/source.c", "config/scalars.c", "config/lists.c", "config/check.c", "config/config.c"],
     "ingress": ["workers/ingress/handlers.c", "workers/ingress/params.c", "workers/ingress/routes.c", "workers/ingress/payments.c",

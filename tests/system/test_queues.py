@@ -291,8 +291,10 @@ def test_users_may_do_what_their_role_says_and_nothing_else(broker):
     assert all(may_read(broker, "acquit-worker", queue) for queue in ("acquit.authorize", "acquit.dead.refund", "acquit.unroutable"))
     for user in ("acquit-keeper", "acquit-operator"):
         assert may(broker, user, "acquit.cmd", "payment.look")
-        assert not any(may(broker, user, exchange, "x") for exchange in ("acquit.in", "acquit.dlx", "acquit.evt"))
+        assert not any(may(broker, user, exchange, "x") for exchange in ("acquit.in", "acquit.dlx"))
         assert not may_read(broker, user, "acquit.authorize")
+    assert may(broker, "acquit-keeper", "acquit.evt", "ledger.sealed") and not may(broker, "acquit-operator", "acquit.evt", "ledger.sealed")
+    assert may(broker, "acquit-ingress", "acquit.in", "pop.confirm") and not may(broker, "shop.1", "acquit.in", "pop.confirm")
     for app in ("shop.1", "shopx1"):
         broker.mgmt("DELETE", f"/api/queues/acquit/app.{app}.replies")
     for queue in [f"acquit.{name}" for name in WORK_QUEUES] + ["acquit.unroutable"]:
