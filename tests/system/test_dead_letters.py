@@ -313,7 +313,7 @@ def test_a_notice_that_is_discarded_is_not_told(world):
 def test_of_two_words_at_once_the_first_stands(world, first, second):
     """Both are said of the same state of affairs, so both have number 1: one is recorded. Who said the other word is told; who said the same has what he wants."""
     payment, letter = held_release(world)
-    farms.wait_for(lambda: world.queue_depth("acquit.compensate")[0] == 0, 20, "an idle compensation worker")
+    farms.wait_for(lambda: world.ready("acquit.compensate") == 0, 20, "an idle compensation worker")
     world.farm.stop_program("keeper")  # its looks would stand between the two words
     world.farm.stop_program("compensate-1")
     try:
@@ -321,7 +321,7 @@ def test_of_two_words_at_once_the_first_stands(world, first, second):
             done = []
             for word, actor in ((first, "early"), (second, "late")):
                 done.append(pool.submit(say, world, word, letter["id"], "--wait-ms", "40000", actor=actor, reason=f"{actor} {word}"))
-                farms.wait_for(lambda: world.queue_depth("acquit.compensate")[0] == len(done), 20, f"{len(done)} words in the queue")
+                farms.wait_for(lambda: world.ready("acquit.compensate") == len(done), 20, f"{len(done)} words in the queue")
             world.farm.start_worker("compensate-1")
             (code, told), (late_code, late_told) = [one.result() for one in done]
     finally:

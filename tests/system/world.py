@@ -178,6 +178,14 @@ class World:
         answer = self.farm.services.mgmt("GET", f"/api/queues/{vhost}/{queue}")
         return answer.get("messages", 0), answer.get("messages_unacknowledged", 0)
 
+    def ready(self, queue):
+        """Messages that wait for a worker, at this very moment (the management API tells it seconds later)."""
+        connection = pika.BlockingConnection(pika.URLParameters(self.farm.services.amqp_url))
+        try:
+            return connection.channel().queue_declare(queue, passive=True).method.message_count
+        finally:
+            connection.close()
+
     # --- the oracle ---
 
     def ledger_net(self, payment):
