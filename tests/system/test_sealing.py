@@ -39,6 +39,10 @@ def leaves_of(world, rows):
         yield hashlib.sha256(b"\0" + data).digest()
 
 
+def root(leaves):
+    return roots(leaves, {len(leaves)})[len(leaves)]
+
+
 def roots(leaves, sizes):
     """{size: root} of the trees of the first so many leaves; the tree grows leaf by leaf, as [(leaves below, root)] of its complete subtrees."""
     def join(left, right):
@@ -152,7 +156,7 @@ def test_late_commits_under_load(world):
     counted = world.sql("select count(*), count(distinct payment_id) from ledger.seal_leaf where payment_id = any(%s::uuid[])", written)
     assert counted == [(len(written), len(set(written)))]
     leaves = [bytes(row[0]) for row in world.sql("select hash from ledger.seal_leaf order by position")]
-    assert heads(world)[-1]["root"] == roots(leaves, {len(leaves)})[len(leaves)]
+    assert heads(world)[-1]["root"] == root(leaves)
 
 
 def test_a_keeper_killed_while_sealing_goes_on(world):

@@ -92,7 +92,7 @@ class Copy:
     def reseal(self, key=None):
         """Every hash anew, in blocks of the sizes there were; new heads if somebody signs them."""
         rows = self.sql((sealing.FACT + " join ledger.seal_leaf l using (payment_id, slot) order by e.xid, e.seq").format(at=sealing.time_of("e.at")))
-        leaves = [sealing.leaf(self, row) for row in rows]
+        leaves = list(sealing.leaves_of(self, rows))
         heights = self.sql("select height, size from ledger.seal order by height")
         self.tamper(*(f"update ledger.seal_leaf set hash = '\\x{digest.hex()}' where payment_id = '{row[0]}' and slot = '{row[1]}'"
                       for row, digest in zip(rows, leaves)))
