@@ -47,7 +47,7 @@ struct posted {
     uint8_t digest[SHA256_SIZE];
 };
 
-/* Keys that change by SIGHUP or a restart are read anew for every vote: there are few of both. */
+/* By the keys of the configuration alone, whatever the vote says of itself. */
 static bool is_genuine(const struct config *config, const json_t *vote, struct err *err)
 {
     struct pop_validator validators[CONFIG_VALIDATORS_MAX];
