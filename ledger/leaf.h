@@ -34,7 +34,8 @@ extern const char *const fact_columns[FACT_COLUMN_COUNT], *const transfer_column
                 " coalesce((select json_agg(json_build_array(t.leg::text, t.kind, t.pending_of, t.debit, t.credit, "   \
                 "t.amount::text, t.currency::text, " LEAF_TIME(                                                        \
                     "t.at") ", t.xid::text, t.seq::text) order by t.leg)"                                              \
-                            " from ledger.transfer t where t.payment_id = e.payment_id and t.slot = e.slot), '[]')"
+                            " from ledger.transfer t where t.began = e.began and t.payment_id = e.payment_id"          \
+                            " and t.slot = e.slot), '[]')"
 
 /* `values` in the order of fact_columns, NULL for SQL's; `transfers` as above, or arrays of texts and nulls from a receipt. -1 when they have
  * another form. */

@@ -141,8 +141,12 @@ int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts
     const char *params[] = {db_array_text(&list)};
     struct db_result *rows = db_query(
         db,
-        "select payment_id, seq, floor(extract(epoch from at) * 1000)::bigint, slot, outcome, cause, actor, body"
-        " from ledger.event where payment_id = any($1::uuid[]) order by payment_id, seq",
+        "select e.payment_id, e.seq, floor(extract(epoch from e.at) * 1000)::bigint, e.slot, e.outcome, e.cause,"
+        " e.actor, e.body from (select distinct unnest($1::uuid[]) as payment_id) as wanted"
+        " cross join lateral (select p.began from ledger.payment p where p.payment_id = wanted.payment_id limit 1) as "
+        "home"
+        " cross join lateral (select * from ledger.event e where e.began = home.began"
+        " and e.payment_id = wanted.payment_id offset 0) as e order by e.payment_id, e.seq",
         1, params, err);
     db_array_free(&list);
     int r = rows ? take_facts(rows, count, ret, err) : -1;
@@ -224,7 +228,7 @@ const char read_trial_balance_sql[] =
     "('post', 'transfer')),"
     " pending as (select h.debit, h.credit, h.currency, h.amount from ledger.transfer h where "
     "h.kind = 'hold' and not exists"
-    " (select from ledger.transfer r where r.payment_id = h.payment_id and r.pending_of = h.slot)"
+    " (select from ledger.transfer r where r.began = h.began and r.payment_id = h.payment_id and r.pending_of = h.slot)"
     " union all select debit, credit, currency, amount from ledger.in_doubt),"
     " side (account, currency, debits, credits, pending_debits, pending_credits) as ("
     " select debit, currency, amount, 0, 0, 0 from posted union all select credit, currency, 0, "
@@ -388,7 +392,7 @@ static int newest_payment(struct db *db, int64_t *ret_seq, char ret_xid[static N
 {
     static const struct db_statement statements[] = {
         {.sql = "select coalesce(max(seq), 0) from ledger.event where " WATCHED},
-        {.sql = "select pg_current_xact_id()"},
+        {.sql = "select ledger.xid()"},
     };
     struct db_result *results[2] = {NULL};
     if (db_run(db, false, statements, 2, results, err) != 0)
@@ -404,7 +408,7 @@ static int newest_payment(struct db *db, int64_t *ret_seq, char ret_xid[static N
 static int settled(struct db *db, const char *xid, struct err *err)
 {
     const struct db_statement statements[] = {
-        {.sql = "select pg_snapshot_xmin(pg_current_snapshot()) >= $1::xid8", .param_count = 1, .params = &xid},
+        {.sql = "select ledger.horizon() >= $1::xid8", .param_count = 1, .params = &xid},
         {.sql = "select pg_sleep(0.005)"},
     };
     for (int i = 0; i < SETTLE_TRIES; i++) {

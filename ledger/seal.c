@@ -225,7 +225,7 @@ static struct db_result *read_rows(const struct sealer *sealer, struct err *err)
 {
     char horizon[NUMBER_SIZE], most[NUMBER_SIZE];
     struct db_result *rows =
-        db_query(sealer->options.db, "select pg_snapshot_xmin(pg_current_snapshot())::text", 0, NULL, err);
+        db_query(sealer->options.db, "select ledger.horizon()", 0, NULL, err);
     if (!rows)
         return NULL;
     snprintf(horizon, sizeof horizon, "%s", db_value(rows, 0, 0));

@@ -1,6 +1,6 @@
 /* seal.h - sealing the ledger: blocks of facts that nobody can add to any more, each under a signed head (docs/sealing.md)
  *
- * The sealer takes the facts of transactions that have all ended: it reads the horizon (pg_snapshot_xmin) first and then the rows below it, in the
+ * The sealer takes the facts of transactions that have all ended: it reads the horizon (ledger.horizon()) first and then the rows below it, in the
  * order of (xid, seq). No row can appear among them later, and no writer waits for it. It is the only writer of ledger.seal*; two
  * sealers do no harm: the second finds the block's height taken, and reads anew.
  */

@@ -1,7 +1,7 @@
 /* store.c - appends: one transaction, one round trip
  *
- * The statements of an append travel as one pipeline: accounts, commands, up to STORE_WAVES statements of facts,
- * transfers, personal data, dead letters, COMMIT. A statement sees what the ones before it did, so "won in this
+ * The statements of an append travel as one pipeline: accounts, commands, where payments live, up to
+ * STORE_WAVES statements of facts, transfers, personal data, dead letters, COMMIT. A statement sees what the ones before it did, so "won in this
  * append" is a row whose xid is ours.
  *
  * Why waves. Whoever inserts a slot that another open transaction has just inserted waits for it; two batches that
@@ -27,7 +27,7 @@ enum {
     STORE_WAVES = 4,
     STORE_FACTS_MAX = 16 * STORE_PAYMENTS_MAX, /* facts, transfers and so on of one append, each */
     STORE_ACCOUNTS_MAX = 4096,                 /* accounts remembered as opened; then forgotten and opened again */
-    STORE_STATEMENTS_MAX = STORE_WAVES + 5,
+    STORE_STATEMENTS_MAX = STORE_WAVES + 6,
     STORE_COLUMNS_MAX = 16,
     STORE_NUMBER_SIZE = 24, /* an int64 as text */
 };
@@ -340,20 +340,41 @@ static void add_commands(struct batch *batch, const struct append *append)
                   " as c(id, payment_id, publisher, message_id, type, sha256) order by c.id on conflict do nothing");
 }
 
+/* --- where payments live --- */
+
+/* Most are known; the first append of a payment says since when it is. */
+static void add_payments(struct batch *batch, const struct plan *plan)
+{
+    struct uuid_text id;
+    for (size_t i = 0; i < plan->count; i++)
+        if (i == 0 || !uuid_equal(plan->items[i].fact->payment_id, plan->items[i - 1].fact->payment_id))
+            ADD_ROW(next_columns(batch), text_of(plan->items[i].fact->payment_id, &id));
+    add_statement(batch, "insert into ledger.payment (payment_id) select p.payment_id from unnest($1::uuid[]) as"
+                         " p(payment_id) order by p.payment_id on conflict do nothing");
+}
+
 /* --- facts --- */
 
-/* The scalar subqueries are looked up by key, row by row, whatever the planner thinks of the tables' sizes. */
+/* Where the payment lives, and with it the one partition to look into. LIMIT keeps this a look by key, row by row, whatever the planner thinks of
+ * the tables' sizes; so do the scalar subqueries. */
+#define HOME(row)                                                                                                      \
+    " left join lateral (select p.began from ledger.payment p where p.payment_id = " row                               \
+    ".payment_id limit 1) as home on true"
+#define FACT_XID(row, slot)                                                                                            \
+    "(select e.xid from ledger.event e where e.began = home.began and e.payment_id = " row                             \
+    ".payment_id and e.slot = " slot ")"
+
 #define INSERT_FACTS                                                                                                   \
-    "insert into ledger.event (payment_id, slot, outcome, cause, actor, body)"                                         \
-    " select f.payment_id, f.slot, f.outcome, f.cause, f.actor, f.body"                                                \
+    "insert into ledger.event (payment_id, slot, outcome, cause, actor, body, began)"                                  \
+    " select f.payment_id, f.slot, f.outcome, f.cause, f.actor, f.body, home.began"                                    \
     " from unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::jsonb[], $7::text[], $8::uuid[], "   \
     "$9::text[])"                                                                                                      \
-    " as f(payment_id, slot, outcome, cause, actor, body, parent, command, sha256)"                                    \
-    " where (f.command is null or f.sha256 = (select c.sha256 from ledger.command c where c.id = f.command))"          \
-    " and (f.parent is null or pg_current_xact_id() ="                                                                 \
-    "      (select e.xid from ledger.event e where e.payment_id = f.payment_id and e.slot = f.parent))"                \
-    " order by f.payment_id, f.slot collate \"C\" on conflict (payment_id, slot) do nothing returning payment_id, "    \
-    "slot"
+    " as f(payment_id, slot, outcome, cause, actor, body, parent, command, sha256)" HOME(                              \
+        "f") " where (f.command is null or f.sha256 = (select c.sha256 from ledger.command c where c.id = f.command))" \
+             " and (f.parent is null or ledger.xid() = " FACT_XID(                                                     \
+                 "f", "f.parent") ")"                                                                                  \
+                                  " order by f.payment_id, f.slot collate \"C\" on conflict (payment_id, slot, began)" \
+                                  " do nothing returning payment_id, slot"
 
 static const char insert_facts[] = INSERT_FACTS;
 
@@ -387,9 +408,7 @@ static void note_won(const struct plan *plan, const struct db_result *rows)
 
 /* --- what belongs to facts: only for slots that this very transaction won --- */
 
-#define WON(row)                                                                                                       \
-    " where pg_current_xact_id() = (select e.xid from ledger.event e where e.payment_id = " row                        \
-    ".payment_id and e.slot = " row ".slot)"
+#define WON(row) HOME(row) " where ledger.xid() = " FACT_XID(row, row ".slot")
 
 static void add_transfers(struct batch *batch, const struct append *append)
 {
@@ -404,8 +423,8 @@ static void add_transfers(struct batch *batch, const struct append *append)
     }
     add_statement(
         batch,
-        "insert into ledger.transfer (payment_id, slot, leg, kind, pending_of, debit, credit, amount, currency)"
-        " select t.payment_id, t.slot, t.leg, t.kind, t.pending_of, t.debit, t.credit, t.amount, t.currency"
+        "insert into ledger.transfer (payment_id, slot, leg, kind, pending_of, debit, credit, amount, currency, began)"
+        " select t.payment_id, t.slot, t.leg, t.kind, t.pending_of, t.debit, t.credit, t.amount, t.currency, home.began"
         " from unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],"
         " $9::text[]) as t(payment_id, slot, leg, kind, pending_of, debit, credit, amount, currency)" WON(
             "t") " order by t.payment_id, t.slot collate \"C\", t.leg");
@@ -528,6 +547,7 @@ int store_append(struct store *store, struct append *append, struct err *err)
     if (r == 0) {
         add_accounts(batch, accounts, account_count);
         add_commands(batch, append);
+        add_payments(batch, &plan);
         add_facts(batch, &plan);
         add_transfers(batch, append);
         add_personal(batch, append);

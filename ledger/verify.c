@@ -89,7 +89,7 @@ static int read_horizon(struct verify *verify, struct err *err)
 {
     const char *params[] = {verify->last_xid, verify->last_seq};
     struct db_result *rows = db_query(verify->db,
-                                      "select greatest(pg_snapshot_xmin(pg_current_snapshot())::text::numeric,"
+                                      "select greatest(ledger.horizon()::text::numeric,"
                                       " $1::text::numeric + 1), (select count(*) from ledger.event"
                                       " where (xid, seq) > ($1::text::xid8, $2::text::bigint))",
                                       2, params, err);

@@ -14,7 +14,7 @@
 /* Names in definitions are written in full whatever the role's search_path is. */
 #define OBJECTS                                                                                                        \
     "with c as (select c.* from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'ledger'"   \
-    "  and c.relkind in ('r', 'p', 'v', 'm', 'f')),"                                                                   \
+    "  and c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition),"                                          \
     " granted as ("                                                                                                    \
     "  select c.relname::text as object, c.relowner as owner, a.grantee, a.privilege_type || case when "               \
     "a.is_grantable then '*' else '' end as privilege from c, aclexplode(c.relacl) a"                                  \

@@ -65,6 +65,12 @@ static void must(bool ok, const char *what, const struct err *err)
     exit(1);
 }
 
+/* A fact of a payment of its own. */
+#define EVENT(slot, outcome)                                                                                           \
+    "with home as (insert into ledger.payment (payment_id) values (gen_random_uuid()) returning *)"                    \
+    " insert into ledger.event (payment_id, began, cause, slot, outcome) select payment_id, began, "                   \
+    "gen_random_uuid(), '" slot "', '" outcome "' from home"
+
 /* --- connections --- */
 
 static struct db *open_db(const char *to, int64_t timeout_ms, bool read_only)
@@ -345,11 +351,12 @@ static void test_insert_only(struct db *db)
     }
     check(ok, "UPDATE, DELETE and TRUNCATE are refused to a superuser, replication role or not (L2, L9)");
     check(refused(db,
-                  "insert into ledger.event (payment_id, cause, slot, outcome) values (gen_random_uuid(), "
-                  "gen_random_uuid(), 'pop', 'validated');"
-                  "insert into ledger.event (payment_id, cause, slot, outcome) select payment_id, cause, slot, "
-                  "'rejected' from ledger.event"
-                  " where slot = 'pop' on conflict (payment_id, slot) do update set outcome = excluded.outcome",
+                  EVENT("pop", "validated") ";"
+                                            "insert into ledger.event (payment_id, began, cause, slot, outcome) select "
+                                            "payment_id, began, cause, slot, "
+                                            "'rejected' from ledger.event"
+                                            " where slot = 'pop' on conflict (payment_id, slot, began) do update set "
+                                            "outcome = excluded.outcome",
                   "AQ002"),
           "ON CONFLICT DO UPDATE is an update too");
 }
@@ -369,8 +376,9 @@ static void test_roles(struct db *db)
 {
 #define AS_WORKER "set local role acquit_worker; "
 #define NEW_FACT(columns, values)                                                                                      \
-    "insert into ledger.event (payment_id, cause, slot, outcome" columns                                               \
-    ") values (gen_random_uuid(), gen_random_uuid(), 'received', 'accepted'" values ")"
+    "with home as (insert into ledger.payment (payment_id) values (gen_random_uuid()) returning *)"                    \
+    " insert into ledger.event (payment_id, began, cause, slot, outcome" columns                                       \
+    ") select payment_id, began, gen_random_uuid(), 'received', 'accepted'" values " from home"
     struct err err = {0};
     check(db_script(db, AS_WORKER NEW_FACT("", ""), &err) == 0, "the worker's role may insert a fact");
     check(refused(db, AS_WORKER NEW_FACT(", xid", ", '7'"), "42501") &&
@@ -389,14 +397,11 @@ static void test_roles(struct db *db)
 
 static void test_constraints(struct db *db)
 {
-#define EVENT(slot, outcome)                                                                                           \
-    "insert into ledger.event (payment_id, cause, slot, outcome) values (gen_random_uuid(), gen_random_uuid(), '" slot \
-    "', '" outcome "')"
 #define MOVE(kind, pending, debit, credit, amount)                                                                     \
     EVENT("capture", "captured")                                                                                       \
-    "; insert into ledger.transfer (payment_id, leg, slot, kind, pending_of, debit, credit, amount, currency)"         \
-    " select payment_id, 1, slot, '" kind "', " pending ", '" debit "', '" credit "', " amount                         \
-    ", 'EUR' from ledger.event where xid = pg_current_xact_id()"
+    "; insert into ledger.transfer (payment_id, began, leg, slot, kind, pending_of, debit, credit, amount, currency)"  \
+    " select payment_id, began, 1, slot, '" kind "', " pending ", '" debit "', '" credit "', " amount                  \
+    ", 'EUR' from ledger.event where xid = ledger.xid()"
     struct err err = {0};
     check(refused(db, EVENT("Auth", "intent"), "23514") && refused(db, EVENT("auth:", "intent"), "23514") &&
               refused(db, EVENT("pop", ""), "23514") && refused(db, EVENT("decision", "commit"), "23514") &&
@@ -408,16 +413,18 @@ static void test_constraints(struct db *db)
               refused(db, MOVE("gift", "null", "a", "b", "5"), "23514"),
           "a transfer has two accounts, a positive amount and a known kind (L8)");
     check(refused(db, MOVE("post", "'auth:1:result'", "a", "b", "5"), "AQ003"), "there is no posting without a hold");
-    check(refused(db,
-                  "insert into ledger.transfer (payment_id, leg, slot, kind, debit, credit, amount, currency) select "
-                  "payment_id, 9, slot, 'transfer',"
-                  " 'a', 'b', 5, 'EUR' from ledger.event limit 1",
-                  "AQ003") &&
-              refused(db,
-                      "insert into ledger.transfer (payment_id, leg, slot, kind, debit, credit, amount, currency)"
-                      " values (gen_random_uuid(), 1, 'capture', 'transfer', 'a', 'b', 5, 'EUR')",
-                      "AQ003"),
-          "nor a transfer without a fact of its own transaction");
+    check(
+        refused(
+            db,
+            "insert into ledger.transfer (payment_id, began, leg, slot, kind, debit, credit, amount, currency) select "
+            "payment_id, began, 9, slot, 'transfer',"
+            " 'a', 'b', 5, 'EUR' from ledger.event limit 1",
+            "AQ003") &&
+            refused(db,
+                    "insert into ledger.transfer (payment_id, began, leg, slot, kind, debit, credit, amount, currency)"
+                    " values (gen_random_uuid(), current_date, 1, 'capture', 'transfer', 'a', 'b', 5, 'EUR')",
+                    "AQ003"),
+        "nor a transfer without a fact of its own transaction");
     check(db_script(db, MOVE("transfer", "null", "commission", "payable:x", "5"), &err) == 0,
           "a sound transfer goes in");
 }
@@ -527,11 +534,11 @@ static void test_fence_in_one_statement(struct db *db)
 {
     struct err err = {0};
     check(db_script(db,
-                    "with p as (select gen_random_uuid() as id), r as (insert into ledger.event (payment_id, cause, "
-                    "slot, outcome)"
-                    " select id, id, 'auth:1:result', 'cancelled' from p returning payment_id)"
-                    " insert into ledger.event (payment_id, cause, slot, outcome) select payment_id, payment_id, "
-                    "'auth:2', 'intent' from r",
+                    "with p as (insert into ledger.payment (payment_id) values (gen_random_uuid()) returning *),"
+                    " r as (insert into ledger.event (payment_id, began, cause, slot, outcome)"
+                    " select payment_id, began, payment_id, 'auth:1:result', 'cancelled' from p returning *)"
+                    " insert into ledger.event (payment_id, began, cause, slot, outcome) select payment_id, began,"
+                    " payment_id, 'auth:2', 'intent' from r",
                     &err) == 0,
           "the fence sees the rows of its own statement");
 }
@@ -702,18 +709,22 @@ static void test_abort_against_start(void)
 static void run_holder(int who)
 {
     static const char *const SQL[] = {
-        "insert into ledger.event (payment_id, cause, slot, outcome) values ($1::uuid, $1::uuid, 'auth:1', 'intent')",
-        "insert into ledger.event (payment_id, cause, slot, outcome, body) values ($1::uuid, $1::uuid, 'received', "
-        "'accepted', '{\"publisher\":\"hole\"}')",
+        "insert into ledger.event (payment_id, began, cause, slot, outcome) select payment_id, began, $1::uuid, "
+        "'auth:1',"
+        " 'intent' from ledger.payment where payment_id = $1::uuid",
+        "insert into ledger.event (payment_id, began, cause, slot, outcome, body) select payment_id, began, $1::uuid,"
+        " 'received', 'accepted', '{\"publisher\":\"hole\"}' from ledger.payment where payment_id = $1::uuid",
     };
     char id[UUID_TEXT_SIZE];
     const char *params[] = {id};
     struct err err = {0};
     uuid_format(payment("held", who), id);
     struct db *db = open_db(url, TIMEOUT_MS, false);
-    const struct db_statement statements[] = {{.sql = SQL[who], .param_count = 1, .params = params},
-                                              {.sql = "select pg_advisory_xact_lock(7)"}};
-    must(db_run(db, true, statements, 2, NULL, &err) == 0, "the holder", &err);
+    const struct db_statement statements[] = {
+        {.sql = "insert into ledger.payment (payment_id) values ($1::uuid)", .param_count = 1, .params = params},
+        {.sql = SQL[who], .param_count = 1, .params = params},
+        {.sql = "select pg_advisory_xact_lock(7)"}};
+    must(db_run(db, true, statements, 3, NULL, &err) == 0, "the holder", &err);
     db_free(db);
 }
 

@@ -18,6 +18,10 @@ FACT = "select e.payment_id::text, e.slot, e.outcome, e.cause::text, e.actor, {a
 TRANSFERS = ("select t.payment_id::text, t.slot, t.leg::text, t.kind, t.pending_of, t.debit, t.credit, t.amount::text, t.currency::text, {at}, t.xid::text, t.seq::text"
              " from ledger.transfer t order by t.payment_id, t.slot, t.leg")
 
+NEW_PAYMENT = "with home as (insert into ledger.payment (payment_id) values (gen_random_uuid()) returning *)"
+NEW_FACT = (NEW_PAYMENT + " insert into ledger.event (payment_id, began, cause, slot, outcome, body) select payment_id, began, gen_random_uuid(),"
+            " 'dead:' || gen_random_uuid() || ':1', 'test', '{}' from home returning payment_id::text")
+
 
 def time_of(column):
     return f"to_char({column} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
@@ -111,8 +115,7 @@ def test_late_commits_are_sealed_once_and_nobody_waits(world):
     for n in range(5):
         connection = psycopg2.connect(url)
         with connection.cursor() as cursor:
-            cursor.execute("insert into ledger.event (payment_id, cause, slot, outcome, body) select gen_random_uuid(), gen_random_uuid(),"
-                           " 'dead:' || gen_random_uuid() || ':1', 'test', '{}' returning payment_id::text", ())
+            cursor.execute(NEW_FACT)
             open_ones.append((connection, cursor.fetchone()[0]))
     before = world.sql("select max(height) from ledger.seal")[0][0]
     payments = [world.pay(world.plain()) for _ in range(10)]
@@ -138,8 +141,7 @@ def test_late_commits_under_load(world):
         while not stop.is_set():
             with connection.cursor() as cursor:
                 for _ in range(3):
-                    cursor.execute("insert into ledger.event (payment_id, cause, slot, outcome, body) select gen_random_uuid(), gen_random_uuid(),"
-                                   " 'dead:' || gen_random_uuid() || ':1', 'test', '{}' returning payment_id::text", ())
+                    cursor.execute(NEW_FACT)
                     written.append(cursor.fetchone()[0])
                     stop.wait(length)
             connection.commit()

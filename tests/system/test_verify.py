@@ -260,8 +260,9 @@ def last_blocks_deleted(copy, key):
 
 
 def row_back_dated(copy, key):
-    copy.tamper("insert into ledger.event (payment_id, cause, xid, seq, slot, outcome) overriding system value select gen_random_uuid(),"
-                " gen_random_uuid(), xid, -1, 'replay:' || gen_random_uuid() || ':1', 'replayed' from ledger.event order by xid offset 9 limit 1")
+    copy.tamper("with home as (insert into ledger.payment (payment_id) values (gen_random_uuid()) returning *)"
+                " insert into ledger.event (payment_id, began, cause, xid, seq, slot, outcome) overriding system value select h.payment_id, h.began,"
+                " gen_random_uuid(), xid, -1, 'replay:' || gen_random_uuid() || ':1', 'replayed' from ledger.event, home h order by xid offset 9 limit 1")
 
 
 def fact_moved_to_another_payment(copy, key):
@@ -342,7 +343,7 @@ def transfer_changed(copy, key):
 
 
 def transfer_added(copy, key):
-    copy.tamper("insert into ledger.transfer (payment_id, xid, amount, leg, currency, slot, kind, debit, credit) select payment_id, xid, 5, 9, currency,"
+    copy.tamper("insert into ledger.transfer (payment_id, began, xid, amount, leg, currency, slot, kind, debit, credit) select payment_id, began, xid, 5, 9, currency,"
                 f" slot, 'transfer', debit, 'payable:me' from ledger.transfer where kind = 'post' and payment_id = {ONE}")
 
 
@@ -434,7 +435,7 @@ def transfer_of_another_transaction(copy, key):
 
 
 def transfer_of_no_payment(copy, key):
-    copy.tamper("insert into ledger.transfer (payment_id, xid, amount, leg, currency, slot, kind, debit, credit) select gen_random_uuid(), xid, 5, 1,"
+    copy.tamper("insert into ledger.transfer (payment_id, began, xid, amount, leg, currency, slot, kind, debit, credit) select gen_random_uuid(), began, xid, 5, 1,"
                 f" currency, 'capture', 'transfer', debit, credit from ledger.transfer where kind = 'post' and payment_id = {ONE}")
 
 
@@ -523,8 +524,8 @@ def test_what_is_not_sealed_yet_is_no_fault(world, sealed):
     heads = world.farm.path("heads")
     connection = psycopg2.connect(world.farm.pg_url("acquit_farm"))
     with connection.cursor() as cursor:
-        cursor.execute("insert into ledger.event (payment_id, cause, slot, outcome) select gen_random_uuid(), gen_random_uuid(),"
-                       " 'replay:' || gen_random_uuid() || ':1', 'replayed' returning payment_id::text")
+        cursor.execute(sealing.NEW_PAYMENT + " insert into ledger.event (payment_id, began, cause, slot, outcome) select payment_id, began,"
+                       " gen_random_uuid(), 'replay:' || gen_random_uuid() || ':1', 'replayed' from home returning payment_id::text")
         late = cursor.fetchone()[0]
     stop, payments = threading.Event(), []
 
