@@ -2,6 +2,7 @@
 #include "common/crypto.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
@@ -11,6 +12,7 @@
 #include <openssl/rand.h>
 
 #include "common/log.h"
+#include "common/mem.h"
 
 /* Fetched once: EVP_sha256() looks its implementation up at every use in OpenSSL 3. */
 static const EVP_MD *sha256_algorithm(void)
@@ -36,6 +38,35 @@ void sha256_two(const void *a, size_t a_size, const void *b, size_t b_size, uint
         EVP_DigestFinal_ex(ctx, ret, NULL) != 1)
         log_panic("libcrypto cannot compute SHA-256");
     EVP_MD_CTX_free(ctx);
+}
+
+struct sha256_stream {
+    EVP_MD_CTX *ctx;
+};
+
+struct sha256_stream *sha256_begin(void)
+{
+    struct sha256_stream *stream = mem_new(1, sizeof *stream);
+    stream->ctx = EVP_MD_CTX_new();
+    if (!stream->ctx || EVP_DigestInit_ex(stream->ctx, sha256_algorithm(), NULL) != 1)
+        log_panic("libcrypto cannot compute SHA-256");
+    return stream;
+}
+
+void sha256_add(struct sha256_stream *stream, const void *data, size_t size)
+{
+    if (size && EVP_DigestUpdate(stream->ctx, data, size) != 1)
+        log_panic("libcrypto cannot compute SHA-256");
+}
+
+void sha256_end(struct sha256_stream *stream, uint8_t ret[static SHA256_SIZE])
+{
+    if (!stream)
+        return;
+    if (EVP_DigestFinal_ex(stream->ctx, ret, NULL) != 1)
+        log_panic("libcrypto cannot compute SHA-256");
+    EVP_MD_CTX_free(stream->ctx);
+    free(stream);
 }
 
 void sha256_hex(const void *data, size_t size, char ret[static SHA256_HEX_SIZE])

@@ -22,6 +22,12 @@ enum {
 void sha256(const void *data, size_t size, uint8_t ret[static SHA256_SIZE]);
 /* The same over two pieces, without joining them. */
 void sha256_two(const void *a, size_t a_size, const void *b, size_t b_size, uint8_t ret[static SHA256_SIZE]);
+/* Over pieces that come one by one. */
+struct sha256_stream;
+struct sha256_stream *sha256_begin(void);
+void sha256_add(struct sha256_stream *stream, const void *data, size_t size);
+void sha256_end(struct sha256_stream *stream,
+                uint8_t ret[static SHA256_SIZE]); /* frees it; `stream` may be NULL: nothing is done */
 void sha256_hex(const void *data, size_t size, char ret[static SHA256_HEX_SIZE]);
 void hmac_sha256(const void *key, size_t key_size, const void *data, size_t size, uint8_t ret[static SHA256_SIZE]);
 

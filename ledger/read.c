@@ -117,6 +117,9 @@ static int take_facts(const struct db_result *rows, size_t count, struct facts *
         n = group_size(rows, row);
         if (!facts)
             return err_set(err, ERR_INTERNAL, "the database gave a payment that was not asked for");
+        facts->archived = db_value(rows, row, FACT_SLOT) == NULL; /* known, and nothing of it is here */
+        if (facts->archived)
+            continue;
         facts->items = mem_new((size_t)n, sizeof *facts->items);
         for (int i = 0; i < n; i++) {
             if (take_fact(rows, row + i, &facts->items[facts->count], err) != 0)
@@ -141,12 +144,12 @@ int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts
     const char *params[] = {db_array_text(&list)};
     struct db_result *rows = db_query(
         db,
-        "select e.payment_id, e.seq, floor(extract(epoch from e.at) * 1000)::bigint, e.slot, e.outcome, e.cause,"
+        "select wanted.payment_id, e.seq, floor(extract(epoch from e.at) * 1000)::bigint, e.slot, e.outcome, e.cause,"
         " e.actor, e.body from (select distinct unnest($1::uuid[]) as payment_id) as wanted"
         " cross join lateral (select p.began from ledger.payment p where p.payment_id = wanted.payment_id limit 1) as "
         "home"
-        " cross join lateral (select * from ledger.event e where e.began = home.began"
-        " and e.payment_id = wanted.payment_id offset 0) as e order by e.payment_id, e.seq",
+        " left join lateral (select * from ledger.event e where e.began = home.began"
+        " and e.payment_id = wanted.payment_id offset 0) as e on true order by wanted.payment_id, e.seq",
         1, params, err);
     db_array_free(&list);
     int r = rows ? take_facts(rows, count, ret, err) : -1;
@@ -154,6 +157,20 @@ int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts
     for (size_t i = 0; r != 0 && i < count; i++)
         facts_clear(&ret[i]);
     return r;
+}
+
+int read_publisher(struct db *db, struct uuid payment, char ret[static PUBLISHER_SIZE], struct err *err)
+{
+    char id[UUID_TEXT_SIZE];
+    const char *params[] = {id};
+    uuid_format(payment, id);
+    struct db_result *rows = db_query(
+        db, "select publisher from ledger.command where payment_id = $1::uuid and type = 'payment.create'", 1, params, err);
+    if (!rows)
+        return -1;
+    snprintf(ret, PUBLISHER_SIZE, "%s", db_rows(rows) > 0 ? db_value(rows, 0, 0) : "");
+    db_result_free(rows);
+    return 0;
 }
 
 /* --- pages of payments --- */
@@ -235,6 +252,8 @@ const char read_trial_balance_sql[] =
     "amount, 0, 0 from posted"
     " union all select debit, currency, 0, 0, amount, 0 from pending union all select credit, "
     "currency, 0, 0, 0, amount from pending"
+    " union all select b.account, b.currency, b.debits, b.credits, 0, 0 from ledger.archive_balance b join "
+    "ledger.archived a on a.id = b.archive_id"
     " union all select name, currency, 0, 0, 0, 0 from ledger.account)"
     " select jsonb_build_object('account', account, 'currency', currency, 'debits', sum(debits), "
     "'credits', sum(credits),"

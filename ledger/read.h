@@ -24,6 +24,9 @@ int read_payment_ids(struct db *db, const struct read_filter *filter, struct uui
 /* The facts of these payments, as store_load(). */
 int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts *ret, struct err *err) MUST_CHECK;
 
+/* Whose payment it was, also of one that is archived: "" when no payment.create is known. -1 on failure. */
+int read_publisher(struct db *db, struct uuid payment, char ret[static PUBLISHER_SIZE], struct err *err) MUST_CHECK;
+
 /* Transfers of one payment: [{"slot","leg","kind","pendingOf","debit","credit","amount","currency","at"}]. */
 json_t *read_transfers(struct db *db, struct uuid payment, struct err *err) MUST_CHECK;
 /* Erasable data of one payment, {} when none. */

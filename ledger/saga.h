@@ -70,6 +70,7 @@ struct facts {
     struct uuid payment_id;
     size_t count;
     struct fact *items; /* owned */
+    bool archived;      /* there are some, but in a file (ledger/archive.h); none is known here */
 };
 
 void facts_clear(struct facts *facts);                                      /* frees what it owns; leaves it empty */
@@ -249,6 +250,9 @@ void saga_next(const struct payment *payment, struct next *ret);
 /* Every death of this command is on a person's desk until it is replayed; saying the command again would only let it die again. What a person has
  * discarded stays unsaid. */
 bool saga_held(const struct facts *facts, struct uuid command);
+
+/* Is there a command that would bring the payment on? What is on a person's desk of an ended payment is brought on by that person's word. */
+bool saga_needs_something(const struct facts *facts, const struct payment *payment);
 
 /* True when the follow-up rests on a fact whose cause is `command` (L4: this delivery has to publish it). */
 bool follow_up_rests_on(const struct follow_up *follow_up, struct uuid command);

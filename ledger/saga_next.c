@@ -350,3 +350,13 @@ bool saga_held(const struct facts *facts, struct uuid command)
             return true;
     return false;
 }
+
+bool saga_needs_something(const struct facts *facts, const struct payment *payment)
+{
+    struct next next;
+    saga_next(payment, &next);
+    for (size_t i = 0; i < next.count; i++)
+        if (!payment->ended || !saga_held(facts, next.items[i].id))
+            return true;
+    return false;
+}

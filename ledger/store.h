@@ -96,7 +96,7 @@ void store_free(struct store *store);
 int store_append(struct store *store, struct append *append, struct err *err) MUST_CHECK;
 
 /* The facts of `count` payments, ret[i] for ids[i] (zeroed by the caller, freed with facts_clear()), in one new
- * snapshot (L4). */
+ * snapshot (L4). Of a payment whose partition is archived, none: `archived` says so, and no append for it goes in. */
 int store_load(struct store *store, const struct uuid *ids, size_t count, struct facts *ret,
                struct err *err) MUST_CHECK;
 

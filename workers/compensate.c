@@ -159,6 +159,7 @@ static bool concerns_its_payment(const struct dead *dead)
     case DEATH_CONFLICT:
     case DEATH_UNKNOWN_PAYMENT:
     case DEATH_UNROUTABLE:
+    case DEATH_ARCHIVED:
         return false;
     }
     return false;

@@ -274,7 +274,7 @@ static void ledger_answered(struct worker *worker)
 
 static bool is_broken(const struct job *job)
 {
-    return job->death == DEATH_BROKEN && job->reason[0];
+    return (job->death == DEATH_BROKEN || job->death == DEATH_ARCHIVED) && job->reason[0];
 }
 
 /* Loads the facts of these jobs in one new snapshot and folds them. A job whose facts contradict the protocol goes to the dead letters. */
@@ -301,6 +301,9 @@ static bool load(struct worker *worker, struct job **jobs, size_t count)
         struct err wrong = {0};
         if (!is_broken(jobs[i]) && job_facts(jobs[i], &facts[i], &wrong) != 0)
             job_dead(jobs[i], DEATH_BROKEN, "%s", wrong.text);
+        else if (jobs[i]->facts.archived)
+            job_dead(jobs[i], DEATH_ARCHIVED,
+                     "its payment is archived: restore the partition first (`acquit ledger restore`)");
     }
     for (size_t i = 0; i < count; i++)
         facts_clear(&facts[i]);

@@ -55,7 +55,8 @@ enum verdict {
     X(UNKNOWN_PAYMENT, "unknown_payment") /* no such payment of this publisher */                                      \
     X(REFUSED, "refused")                 /* the provider refuses for good what must be done: a case for a person */   \
     X(BROKEN, "broken")                   /* the facts contradict the protocol, or we do */                            \
-    X(UNROUTABLE, "unroutable")           /* no queue for its type */
+    X(UNROUTABLE, "unroutable")           /* no queue for its type */                                                  \
+    X(ARCHIVED, "archived")               /* its payment's facts are in an archive */
 enum death {
 #define X(id, text) DEATH_##id,
     DEATHS(X)

@@ -37,6 +37,7 @@ enum {
     X(METHOD, 405, "METHOD_NOT_ALLOWED", "the path exists, but not for this method; see Allow")                        \
     X(KEY_CONFLICT, 409, "IDEMPOTENCY_CONFLICT", "the Idempotency-Key was used before, with another body")             \
     X(NOT_CANCELLABLE, 409, "PAYMENT_NOT_CANCELLABLE", "the payment is decided and cannot be cancelled any more")      \
+    X(ARCHIVED, 410, "PAYMENT_ARCHIVED", "the payment is so old that it was archived; the operator can bring it back") \
     X(TOO_LARGE, 413, "PAYLOAD_TOO_LARGE", "the body is larger than this server takes")                                \
     X(MEDIA_TYPE, 415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/json")                                  \
     X(INTERNAL, 500, "INTERNAL_ERROR", "we are broken")                                                                \

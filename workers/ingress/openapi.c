@@ -136,6 +136,7 @@ static bool may_fail(const struct route *route, enum failure failure)
     case FAILURE_INTERNAL:
         return !route->open || route->endpoint == ENDPOINT_HEALTH_GATEWAYS;
     case FAILURE_NO_PAYMENT:
+    case FAILURE_ARCHIVED:
         return (one && !refund) || route->endpoint == ENDPOINT_REFUND_CREATE;
     case FAILURE_NO_REFUND:
         return refund;

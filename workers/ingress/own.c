@@ -13,12 +13,24 @@ bool is_owned(const struct payment *payment, const struct publisher_config *publ
     return strcmp(json_text(payment->received->body, "publisher", ""), publisher->name) == 0;
 }
 
+/* Whose an archived payment was is still known by its command. */
+static enum own_verdict judge_archived(struct ingress *ingress, struct uuid payment,
+                                       const struct publisher_config *publisher, struct err *err)
+{
+    char name[PUBLISHER_SIZE];
+    if (read_publisher(ingress->db, payment, name, err) < 0)
+        return OWN_FAILED;
+    return strcmp(name, publisher->name) == 0 ? OWN_ARCHIVED : OWN_UNKNOWN;
+}
+
 enum own_verdict own_load(struct ingress *ingress, struct uuid payment, const struct publisher_config *publisher,
                           struct own *ret, struct err *err)
 {
     *ret = (struct own){0};
     if (read_facts(ingress->db, &payment, 1, &ret->facts, err) < 0)
         return OWN_FAILED;
+    if (ret->facts.archived)
+        return judge_archived(ingress, payment, publisher, err);
     if (saga_fold(&ret->facts, &ret->payment, err) < 0)
         return OWN_FAILED;
     if (is_owned(&ret->payment, publisher))
@@ -52,6 +64,9 @@ bool own_or_answer(struct ingress *ingress, struct request *request, const char 
     case OWN_RECORDED:
     case OWN_ACCEPTED:
         return true;
+    case OWN_ARCHIVED:
+        request_answer(request, answer_failure(FAILURE_ARCHIVED, "payment %s is archived; ask the operator for it", id));
+        return false;
     case OWN_UNKNOWN:
         request_answer(request, unknown(id));
         return false;

@@ -7,6 +7,7 @@
 enum own_verdict {
     OWN_RECORDED, /* facts and payment are filled */
     OWN_ACCEPTED, /* accepted by this process, not recorded yet: `accepted` is filled */
+    OWN_ARCHIVED, /* its facts are in an archive */
     OWN_UNKNOWN,  /* nobody's, or somebody else's: the two look the same */
     OWN_FAILED,   /* the ledger could not be read */
 };
@@ -21,7 +22,7 @@ enum own_verdict own_load(struct ingress *ingress, struct uuid payment, const st
                           struct own *ret, struct err *err);
 void own_clear(struct own *own);
 
-/* Loads the payment that the path or a body names and answers 404, 500 or 503 when it cannot be had. True: recorded or
+/* Loads the payment that the path or a body names and answers 404, 410, 500 or 503 when it cannot be had. True: recorded or
  * accepted. */
 bool own_or_answer(struct ingress *ingress, struct request *request, const char *id, struct own *ret);
 

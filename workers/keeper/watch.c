@@ -117,22 +117,11 @@ static int64_t question_ms(const struct fact *newest, int64_t stand_still_ms)
     }
 }
 
-/* What is on a person's desk is brought on by that person's word: a look would not say it. */
-static bool needs_something(const struct facts *facts, const struct payment *payment)
-{
-    struct next next;
-    saga_next(payment, &next);
-    for (size_t i = 0; i < next.count; i++)
-        if (!payment->ended || !saga_held(facts, next.items[i].id))
-            return true;
-    return false;
-}
-
 enum watch_verdict watch_judge(struct watched *watched, const struct facts *facts, const struct payment *payment,
                                int64_t stand_still_ms, int64_t now_ms)
 {
     const struct fact *newest = newest_of(facts);
-    bool needs = needs_something(facts, payment);
+    bool needs = saga_needs_something(facts, payment);
     if (!newest || (payment->ended && !needs))
         return WATCH_FORGET;
     if (newest->seq != watched->last_seq)

@@ -28,3 +28,24 @@ struct db *operator_db(struct op *op, struct err *err)
     op->db = db_new(&options, err);
     return op->db;
 }
+
+int operator_no_payment(struct op *op, struct uuid payment, struct err *err)
+{
+    char id[UUID_TEXT_SIZE], public[PUBLIC_ID_SIZE];
+    const char *params[] = {id};
+    uuid_format(payment, id);
+    public_id_format(payment, public);
+    struct db_result *rows =
+        db_query(op->db,
+                 "select a.name, a.file from ledger.payment p join ledger.archived a on p.began < a.began_to"
+                 " and (a.began_from is null or p.began >= a.began_from) where p.payment_id = $1::uuid",
+                 1, params, err);
+    if (rows && db_rows(rows) > 0)
+        err_set(err, ERR_NOT_FOUND,
+                "payment %s is archived with partition %s in %s: `acquit ledger restore` brings it back", public,
+                db_value(rows, 0, 0), db_value(rows, 0, 1));
+    else if (rows)
+        err_set(err, ERR_NOT_FOUND, "there is no payment %s", public);
+    db_result_free(rows);
+    return -1;
+}

@@ -206,7 +206,7 @@ int cmd_payment_show(struct op *op, struct err *err)
     if (facts.count)
         qsort(facts.items, facts.count, sizeof *facts.items, by_seq);
     if (transfers && saga_fold(&facts, &payment, err) == 0)
-        code = facts.count ? 0 : err_set(err, ERR_NOT_FOUND, "there is no payment %s", op->args.positional[0]);
+        code = facts.count ? 0 : operator_no_payment(op, id, err);
     else if (transfers && !op->json)
         print_timeline(&facts); /* facts that contradict each other are shown, and then why they do */
     if (code == 0)

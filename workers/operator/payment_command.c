@@ -81,7 +81,7 @@ struct order {
 static int take_payment(struct order *order, const struct payment *payment, struct err *err)
 {
     if (!payment->received)
-        return err_set(err, ERR_NOT_FOUND, "there is no payment %s", order->op->args.positional[0]);
+        return operator_no_payment(order->op, order->payment, err);
     snprintf(order->publisher, sizeof order->publisher, "%s", json_text(payment->received->body, "publisher", ""));
     snprintf(order->state, sizeof order->state, "%s", public_state_text(payment->public));
     if (!uuid_is_nil(order->command))

@@ -93,11 +93,12 @@ static void pause_ms(int64_t ms)
 }
 
 /* Says why there is no receipt: nothing there, or not sealed. */
-static int judge_rows(const struct op *op, const struct db_result *rows, int sealed, struct err *err)
+static int judge_rows(struct op *op, const struct db_result *rows, int sealed, struct err *err)
 {
     const char *payment = op->args.positional[0];
+    struct uuid id;
     if (db_rows(rows) == 0)
-        return err_set(err, ERR_NOT_FOUND, "there is no payment %s", payment);
+        return operator_payment_id(payment, &id, err) == 0 ? operator_no_payment(op, id, err) : -1;
     if (sealed == db_rows(rows) || (sealed > 0 && args_flag(&op->args, "sealed-only")))
         return 0;
     return err_set(
