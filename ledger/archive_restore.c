@@ -156,13 +156,13 @@ static int load_rows(struct restoring *restoring, struct archive_reader *reader,
 #define ONLY_IF_AWAY                                                                                                   \
     "do $$ begin if not exists (select from ledger.archived where name = '%1$s') then raise exception using "          \
     "errcode = 'AQ006', message = 'the partition is no longer archived'; end if; end $$;"
+#define DROP_TABLES ARCHIVE_ALONE ONLY_IF_AWAY "drop table if exists ledger.event_%1$s, ledger.transfer_%1$s"
 #define MAKE_TABLES                                                                                                    \
-    ARCHIVE_ALONE ONLY_IF_AWAY                                                                                         \
-        "drop table if exists ledger.event_%1$s, ledger.transfer_%1$s;"                                                \
-        "create table ledger.event_%1$s (like ledger.event including defaults including constraints including "        \
-        "comments);"                                                                                                   \
-        "create table ledger.transfer_%1$s (like ledger.transfer including defaults including constraints including "  \
-        "comments)"
+    DROP_TABLES                                                                                                        \
+    "; create table ledger.event_%1$s (like ledger.event including defaults including constraints including "          \
+    "comments);"                                                                                                       \
+    "create table ledger.transfer_%1$s (like ledger.transfer including defaults including constraints including "      \
+    "comments)"
 #define ATTACH                                                                                                         \
     ARCHIVE_ALONE ONLY_IF_AWAY                                                                                         \
         "create trigger insert_only before update or delete or truncate on ledger.event_%1$s for each statement "      \
@@ -201,9 +201,15 @@ static int restore(struct restoring *restoring, const struct archive_range *rang
     int r = script(restoring->options->db, MAKE_TABLES, range, err);
     if (r == 0)
         r = load_rows(restoring, &reader, err);
+    if (r == 0)
+        r = script(restoring->options->db, ATTACH, range, err);
+    if (r != 0) {
+        struct err unsaid = {0}; /* what went wrong first is what is told; the next run drops them, too */
+        (void)!script(restoring->options->db, DROP_TABLES, range, &unsaid);
+    }
     page_clear(&restoring->page);
     archive_reader_close(&reader, sha256);
-    return r == 0 ? script(restoring->options->db, ATTACH, range, err) : -1;
+    return r;
 }
 
 int archive_restore(const struct archive_options *options, struct archive_range *ret_range, struct archive_counts *ret,

@@ -49,6 +49,7 @@ enum {
     X(BOOKING, "booking")           /* the transfers of a fact are not what it books (L8) */                           \
     X(SHARE, "share")               /* a refund's share of the commission is another one */                            \
     X(BALANCE, "balance")           /* a balance is not the sum of its transfers */                                    \
+    X(ARCHIVE, "archive")           /* an archive is not what it says, or says other than its sealed leaves */         \
     X(UNREADABLE, "unreadable")     /* what stands there cannot be read at all */
 /* clang-format on */
 enum verify_rule {
@@ -74,8 +75,9 @@ struct verify_options {
     struct db *db;
     const struct note_key *keys; /* whose signature counts */
     size_t key_count;
-    const char *heads_dir; /* of heads seen outside, *.head; NULL: none */
-    int64_t since;         /* blocks up to this one were verified before; -1: none was */
+    const char *heads_dir;    /* of heads seen outside, *.head; NULL: none */
+    const char *archives_dir; /* with the files of what is archived; NULL: only what the ledger says of them */
+    int64_t since;            /* blocks up to this one were verified before; -1: none was */
     void (*fault)(void *arg, const struct verify_fault *fault);
     void (*progress)(void *arg, const char *what, int64_t done); /* now and then */
     void *arg;
@@ -85,6 +87,7 @@ struct verify_result {
     int64_t blocks, rows; /* verified now */
     int64_t height;       /* of the last block; -1: none */
     int64_t unsealed;     /* facts behind the last block: sealed by and by, no fault */
+    int64_t archived;     /* facts that are in files: their leaves were verified */
     int64_t heads;        /* seen outside and compared */
     int64_t payments, transfers;
     bool balances; /* were compared: not with `since`, nor when very much is written at the same time */

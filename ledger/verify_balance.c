@@ -92,6 +92,25 @@ void balances_add(struct balances *balances, const struct dossier *dossier, uint
     }
 }
 
+/* What is archived moved, too; verify_archive.c looks whether that is so. */
+static int add_archived(const struct verify *verify, struct balances *balances, struct err *err)
+{
+    struct db_result *rows =
+        db_query(verify->db,
+                 "select b.account, b.currency, b.debits, b.credits from ledger.archive_balance b join ledger.archived "
+                 "a on a.id = b.archive_id",
+                 0, NULL, err);
+    if (!rows)
+        return -1;
+    for (int row = 0; row < db_rows(rows); row++) {
+        struct balance *balance = balance_of(balances, db_value(rows, row, 0), db_value(rows, row, 1));
+        add(balances, &balance->debits, db_int(rows, row, 2));
+        add(balances, &balance->credits, db_int(rows, row, 3));
+    }
+    db_result_free(rows);
+    return 0;
+}
+
 /* --- comparing --- */
 
 /* Trial balance, facts and transfers of what went on since, in one statement: one snapshot. Rows of three kinds, their columns as texts. */
@@ -202,6 +221,8 @@ int verify_balances(struct verify *verify, struct balances *balances, struct err
         return -1;
     if (changed > CHANGED_MAX)
         return 0;
+    if (add_archived(verify, balances, err) != 0)
+        return -1;
     struct db_result *rows = read_together(verify, err);
     int r = rows ? add_changed(verify, balances, rows, err) : -1;
     if (r == 0)

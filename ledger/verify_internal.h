@@ -129,6 +129,10 @@ int verify_books(struct verify *verify, struct balances *balances, struct err *e
 void verify_bookings(struct verify *verify, const struct dossier *dossier, const struct payment *payment);
 void verify_transfers(struct verify *verify, const struct dossier *dossier);
 
+/* --- verify_archive.c --- */
+
+int verify_archives(struct verify *verify, struct err *err) MUST_CHECK;
+
 /* --- verify_balance.c --- */
 
 struct balances *balances_new(void);

@@ -127,7 +127,7 @@ def test_a_partition_leaves_and_comes_back(farm, old, copy):
         digest = hashlib.sha256(file.read()).hexdigest()
     assert copy.sql("select name, file_sha256, facts from ledger.archived") == [(QUARTER, digest, answer[0]["facts"])]
     assert balance(farm, copy)["accounts"] == money["accounts"]
-    verified = copy.verify(heads=farm.path("heads"))
+    verified = copy.verify("--archives", files, heads=farm.path("heads"))
     assert verified["good"] and verified["archived"] == answer[0]["facts"], verified
     assert archive(farm, copy.name, "archive", "--older-than", "2y", "--dry-run").stdout == "no partition is that old\n"
 
@@ -180,7 +180,18 @@ def test_what_is_not_the_archive_is_refused(farm, old, copy):
     copy.tamper(f"update ledger.archive set leaves = '{leaves.hexdigest()}', file_sha256 = '{hashlib.sha256(b''.join(forged)).hexdigest()}'")
     done = archive(farm, copy.name, "restore", other, check=False)
     assert done.returncode == 1 and "are not those that were sealed" in done.stderr, done
-    assert {"archive"} <= verifying.rules(copy.verify(heads=farm.path("heads")))
+    for arguments in ((), ("--archives", files)):
+        assert verifying.rules(copy.verify(*arguments, heads=farm.path("heads"))) == {"archive"}
+    digest = hashlib.sha256(b"".join(lines)).hexdigest()
+    copy.tamper(f"update ledger.archive set leaves = '{tail['leaves']}', file_sha256 = '{digest}'")
+    assert copy.verify("--archives", files, heads=farm.path("heads"))["good"]
+    copy.tamper("update ledger.archive_balance set debits = debits + 5 where debits > 0", "update ledger.archive_balance set credits = credits + 5 where credits > 0")
+    faults = copy.verify("--archives", files, heads=farm.path("heads"))
+    assert verifying.rules(faults) == {"archive"} and "are not the sums" in faults["faults"][0]["message"], faults
+    shutil.copy(other, path)
+    assert verifying.rules(copy.verify("--archives", files, heads=farm.path("heads"))) == {"archive"}
+    copy.tamper("delete from ledger.archive_balance", "delete from ledger.archive")
+    assert "row-missing" in verifying.rules(copy.verify(heads=farm.path("heads")))
 
 
 def test_only_what_is_ended_and_sealed_may_leave(farm, old, copy):

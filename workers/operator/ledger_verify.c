@@ -16,6 +16,10 @@ const struct option_row ledger_verify_options[] = {
      .value = "KEY",
      .sentence = "whose signature counts, or a file with it; repeatable (default: that of seal.key)"},
     {.name = "heads", .kind = OPTION_TEXT, .value = "DIR", .sentence = "compare the heads in DIR/*.head, seen outside"},
+    {.name = "archives",
+     .kind = OPTION_TEXT,
+     .value = "DIR",
+     .sentence = "read the files of what is archived, in DIR, and compare them"},
     {.name = "since",
      .kind = OPTION_INT,
      .least = 0,
@@ -84,6 +88,8 @@ static void print_result(const struct verify_result *result)
            result->blocks, result->rows, result->height, result->unsealed, result->heads);
     printf("%" PRId64 " payments with %" PRId64 " transfers; balances %s\n", result->payments, result->transfers,
            result->balances ? "derived anew and compared" : "not compared");
+    if (result->archived)
+        printf("%" PRId64 " facts are archived, and their leaves in place\n", result->archived);
     if (result->faults)
         printf("%" PRId64 " faults\n", result->faults);
     else
@@ -92,12 +98,12 @@ static void print_result(const struct verify_result *result)
 
 static json_t *result_json(const struct verify_result *result, json_t *faults)
 {
-    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:O}", "good", result->faults == 0, "blocks",
-                     (json_int_t)result->blocks, "height", (json_int_t)result->height, "facts",
-                     (json_int_t)result->rows, "unsealed", (json_int_t)result->unsealed, "heads",
-                     (json_int_t)result->heads, "payments", (json_int_t)result->payments, "transfers",
-                     (json_int_t)result->transfers, "balances", result->balances, "faultCount",
-                     (json_int_t)result->faults, "faults", faults);
+    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:O}", "good", result->faults == 0,
+                     "blocks", (json_int_t)result->blocks, "height", (json_int_t)result->height, "facts",
+                     (json_int_t)result->rows, "unsealed", (json_int_t)result->unsealed, "archived",
+                     (json_int_t)result->archived, "heads", (json_int_t)result->heads, "payments",
+                     (json_int_t)result->payments, "transfers", (json_int_t)result->transfers, "balances",
+                     result->balances, "faultCount", (json_int_t)result->faults, "faults", faults);
 }
 
 /* The configured key's own public half, under the name of the log. */
@@ -143,6 +149,7 @@ static int verify(struct op *op, struct db *db, struct err *err)
                                                .keys = keys,
                                                .key_count = (size_t)count,
                                                .heads_dir = args_text(&op->args, "heads", NULL),
+                                               .archives_dir = args_text(&op->args, "archives", NULL),
                                                .since = args_int(&op->args, "since", -1),
                                                .fault = on_fault,
                                                .progress = on_progress,
