@@ -23,6 +23,7 @@ FILES = {
     "pop": ["workers/providers/pop_wire.c"],
     "note": ["ledger/note.c"],
     "receipt": ["ledger/receipt.c", "ledger/leaf.c"],
+    "archive": ["ledger/archive_file.c", "ledger/archive_reader.c"],
     "simulated": ["workers/providers/simulated.c"],
     "config": ["config/source.c", "config/scalars.c", "config/lists.c", "config/check.c", "config/config.c"],
     "ingress": ["workers/ingress/handlers.c", "workers/ingress/params.c", "workers/ingress/routes.c", "workers/ingress/payments.c",

@@ -6,6 +6,7 @@ broke something) are left alone.
 """
 
 import glob
+import hashlib
 import json
 import os
 import re
@@ -252,8 +253,29 @@ def receipt():
     return seeds + [lines("as-it-is", json.dumps(whole | {"head": head})), lines("whole", json.dumps(whole | {"facts": []})), lines("as-it-is", "{}"), ""]
 
 
+def archive():
+    columns = ["payment_id", "slot", "outcome", "cause", "actor", "at", "xid", "seq", "body"]
+    transfers = ["leg", "kind", "pending_of", "debit", "credit", "amount", "currency", "at", "xid", "seq"]
+    at = "2023-08-09T10:00:00.000001Z"
+    head = {"format": "acquit-archive", "version": 1, "name": "2023q3", "from": "2023-07-01", "to": "2023-10-01", "fact": columns, "transfer": transfers}
+    facts = [{"position": 4, "fact": [PAYMENT, "received", "accepted", PAYMENT, "shop", at, "7", "9", "{}"], "transfers": []},
+             {"position": 11, "fact": [PAYMENT, "capture", "captured", PAYMENT, None, at, "8", "10", "{}"],
+              "transfers": [["1", "post", "auth:1:result", "receivable:x", "payable:y", "1000", "EUR", at, "8", "3"]]}]
+    payment = {"payment": PAYMENT, "began": "2023-08-09", "facts": facts}
+    leaves = hashlib.sha256()
+    for fact in facts:
+        texts = ["acquit-fact-v1", *fact["fact"], str(len(fact["transfers"])), *(text for transfer in fact["transfers"] for text in transfer)]
+        data = b"".join(b"\xff\xff\xff\xff" if text is None else len(text).to_bytes(4, "big") + text.encode() for text in texts)
+        leaves.update(fact["position"].to_bytes(8, "big") + hashlib.sha256(b"\0" + data).digest())
+    tail = {"payments": 1, "facts": 2, "transfers": 1, "leaves": leaves.hexdigest()}
+    parts = [json.dumps(part) for part in (head, payment, tail)]
+    first = json.dumps(head | {"name": "first", "from": None})
+    return ["\n".join(parts) + "\n", "\n".join([first, *parts[1:]]) + "\n", "\n".join(parts[:2]), "\n".join([parts[0], parts[2]]) + "\n", *parts,
+            "\n".join([parts[0], parts[1], parts[1], parts[2]]) + "\n", ""]
+
+
 def main():
-    for make in (pan, schema, envelope, stripe, tokens, pop, note, simulated, config, ingress, saga, receipt):
+    for make in (pan, schema, envelope, stripe, tokens, pop, note, simulated, config, ingress, saga, receipt, archive):
         write(make.__name__, make())
         print(f"{make.__name__:10} {len(os.listdir(os.path.join(CORPUS, make.__name__)))} files")
 
