@@ -242,6 +242,19 @@ def exercise_reading(interface, payments, waiting):
     interface.ask("GET", "/api/payments", 401, headers={"Authorization": None})
 
 
+def exercise_archived(interface):
+    """A payment of this publisher of which the ledger knows where it lived, and has no fact: its partition is in a file."""
+    away = str(uuid.uuid4())
+    with interface.world.books.cursor() as cursor:
+        cursor.execute("insert into ledger.payment (payment_id, began) values (%s, '1990-05-05')", (away,))
+        cursor.execute("insert into ledger.command (id, payment_id, publisher, message_id, type, sha256) values (%s, %s, 'shop', %s, 'payment.create', %s)",
+                       (str(uuid.uuid4()), away, away, "0" * 64))
+    for route in ("/api/payments/{id}", "/api/payments/{id}/status", "/api/payments/status/{id}", "/api/payments/{id}/events"):
+        interface.ask("GET", route, 410, route.replace("{id}", away))
+    interface.ask("POST", "/api/payments/{id}/cancel", 410, f"/api/payments/{away}/cancel", {})
+    interface.ask("POST", "/api/refunds/create", 410, body={"paymentId": away})
+
+
 def exercise_cancelling(interface, completed, waiting):
     route, world = "/api/payments/{id}/cancel", interface.world
     path = f"/api/payments/{waiting}/cancel"
@@ -326,6 +339,7 @@ def test_every_route_answers_as_documented(interface):
     payments = exercise_creating(interface)
     world.wait_state(waiting, "requires_action")
     exercise_reading(interface, payments, waiting)
+    exercise_archived(interface)
     exercise_cancelling(interface, payments[0], waiting)
     refund = exercise_refunding(interface, payments[0])
     for route in OPEN:
