@@ -178,16 +178,27 @@ static int load_rows(struct restoring *restoring, struct archive_reader *reader,
         "file_sha256) select name, 'restored', began_from, began_to, payments, facts, transfers, leaves, file, "       \
         "file_sha256 from ledger.archived where name = '%1$s'"
 
-static int script(struct db *db, const char *form, const struct archive_range *range, struct err *err)
+static int drop_tables(struct db *db, const struct archive_range *range, struct err *err)
 {
-    char text[ARCHIVE_SCRIPT_SIZE], from[ARCHIVE_DAY_SIZE + 2] = "minvalue";
+    char script[ARCHIVE_SCRIPT_SIZE];
+    snprintf(script, sizeof script, DROP_TABLES, range->name);
+    return db_script(db, script, err);
+}
+
+static int make_tables(struct db *db, const struct archive_range *range, struct err *err)
+{
+    char script[ARCHIVE_SCRIPT_SIZE];
+    snprintf(script, sizeof script, MAKE_TABLES, range->name);
+    return db_script(db, script, err);
+}
+
+static int attach(struct db *db, const struct archive_range *range, struct err *err)
+{
+    char script[ARCHIVE_SCRIPT_SIZE], from[ARCHIVE_DAY_SIZE + 2] = "minvalue";
     if (*range->from)
         snprintf(from, sizeof from, "'%s'", range->from);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    snprintf(text, sizeof text, form, range->name, from, range->to);
-#pragma GCC diagnostic pop
-    return db_script(db, text, err);
+    snprintf(script, sizeof script, ATTACH, range->name, from, range->to);
+    return db_script(db, script, err);
 }
 
 static int restore(struct restoring *restoring, const struct archive_range *range, struct err *err)
@@ -198,14 +209,14 @@ static int restore(struct restoring *restoring, const struct archive_range *rang
         return -1;
     snprintf(restoring->insert_facts, sizeof restoring->insert_facts, INSERT_FACTS, range->name);
     snprintf(restoring->insert_transfers, sizeof restoring->insert_transfers, INSERT_TRANSFERS, range->name);
-    int r = script(restoring->options->db, MAKE_TABLES, range, err);
+    int r = make_tables(restoring->options->db, range, err);
     if (r == 0)
         r = load_rows(restoring, &reader, err);
     if (r == 0)
-        r = script(restoring->options->db, ATTACH, range, err);
+        r = attach(restoring->options->db, range, err);
     if (r != 0) {
         struct err unsaid = {0}; /* what went wrong first is what is told; the next run drops them, too */
-        (void)!script(restoring->options->db, DROP_TABLES, range, &unsaid);
+        (void)!drop_tables(restoring->options->db, range, &unsaid);
     }
     page_clear(&restoring->page);
     archive_reader_close(&reader, sha256);

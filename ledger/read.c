@@ -164,8 +164,9 @@ int read_publisher(struct db *db, struct uuid payment, char ret[static PUBLISHER
     char id[UUID_TEXT_SIZE];
     const char *params[] = {id};
     uuid_format(payment, id);
-    struct db_result *rows = db_query(
-        db, "select publisher from ledger.command where payment_id = $1::uuid and type = 'payment.create'", 1, params, err);
+    struct db_result *rows =
+        db_query(db, "select publisher from ledger.command where payment_id = $1::uuid and type = 'payment.create'", 1,
+                 params, err);
     if (!rows)
         return -1;
     snprintf(ret, PUBLISHER_SIZE, "%s", db_rows(rows) > 0 ? db_value(rows, 0, 0) : "");

@@ -65,7 +65,8 @@ bool own_or_answer(struct ingress *ingress, struct request *request, const char 
     case OWN_ACCEPTED:
         return true;
     case OWN_ARCHIVED:
-        request_answer(request, answer_failure(FAILURE_ARCHIVED, "payment %s is archived; ask the operator for it", id));
+        request_answer(request,
+                       answer_failure(FAILURE_ARCHIVED, "payment %s is archived; ask the operator for it", id));
         return false;
     case OWN_UNKNOWN:
         request_answer(request, unknown(id));

@@ -35,8 +35,8 @@ static int read_age(const char *text, char ret[static AGE_SIZE], struct err *err
     unsigned char unit = (unsigned char)*end;
     const char *name = unit < sizeof units / sizeof *units ? units[unit] : NULL;
     if (end == text || count < 0 || count > AGE_MAX || !name || end[1] != '\0')
-        return err_set(err, ERR_INVALID, "--older-than: '%s' is no age: a number up to %d and d, m or y, as in 2y", text,
-                       AGE_MAX);
+        return err_set(err, ERR_INVALID, "--older-than: '%s' is no age: a number up to %d and d, m or y, as in 2y",
+                       text, AGE_MAX);
     snprintf(ret, AGE_SIZE, "%ld %s", count, name);
     return 0;
 }
