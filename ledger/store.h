@@ -15,10 +15,11 @@
 
 #include "common/err.h"
 #include "common/ids.h"
+#include "ledger/chart.h"
 #include "ledger/db.h"
 #include "ledger/saga.h"
 
-enum { ACCOUNT_SIZE = 96, STORE_PAYMENTS_MAX = 256, ACTOR_SIZE = 128, PUBLISHER_SIZE = 64, MESSAGE_ID_SIZE = 129 };
+enum { STORE_PAYMENTS_MAX = 256, ACTOR_SIZE = 128, PUBLISHER_SIZE = 64, MESSAGE_ID_SIZE = 129 };
 
 struct new_fact {
     struct uuid payment_id;

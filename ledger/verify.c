@@ -1,4 +1,4 @@
-/* verify.c - see verify.h; the parts are verify_schema.c, verify_heads.c, verify_tree.c, verify_books.c, verify_money.c, verify_balance.c */
+/* verify.c - see verify.h; the parts are verify_schema.c, verify_heads.c, verify_tree.c, verify_books.c, verify_money.c, verify_floor.c, verify_balance.c */
 #include "ledger/verify.h"
 
 #include <inttypes.h>
@@ -143,6 +143,8 @@ int verify_ledger(const struct verify_options *options, struct verify_result *re
         r = verify_tree_and_heads(&verify, &heads, err);
     if (r == 0)
         r = part(&verify, "the books", verify_books_and_balances, err);
+    if (r == 0)
+        r = part(&verify, "the accounts", verify_accounts, err);
     outside_free(&heads);
     return r;
 }

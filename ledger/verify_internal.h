@@ -129,6 +129,13 @@ int verify_books(struct verify *verify, struct balances *balances, struct err *e
 void verify_bookings(struct verify *verify, const struct dossier *dossier, const struct payment *payment);
 void verify_transfers(struct verify *verify, const struct dossier *dossier);
 
+/* --- verify_floor.c --- */
+
+/* Accounts that are open: in the chart, floors kept. */
+int verify_accounts(struct verify *verify, struct err *err) MUST_CHECK;
+/* Accounts that one payment's transfers name. */
+void verify_chart(struct verify *verify, const struct dossier *dossier);
+
 /* --- verify_balance.c --- */
 
 struct balances *balances_new(void);
