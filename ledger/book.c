@@ -237,3 +237,12 @@ int book_doubt(const struct payment *p, const char *intent, int k, struct new_tr
     kind_and_amount(ret, "in_doubt", amount);
     return 1;
 }
+
+const char *book_doubt_answer(const char *doubt, char ret[static SLOT_SIZE])
+{
+    const char *end = strstr(doubt, ":doubt:");
+    int length = end ? (int)(end - doubt) : 0;
+    bool has_result = strncmp(doubt, "auth:", 5) == 0 || strncmp(doubt, "refund:", 7) == 0;
+    snprintf(ret, SLOT_SIZE, "%.*s%s", length, doubt, end && has_result ? ":result" : "");
+    return ret;
+}

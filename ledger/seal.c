@@ -224,8 +224,7 @@ static int add_fact(struct block *block, const struct db_result *rows, int row, 
 static struct db_result *read_rows(const struct sealer *sealer, struct err *err)
 {
     char horizon[NUMBER_SIZE], most[NUMBER_SIZE];
-    struct db_result *rows =
-        db_query(sealer->options.db, "select ledger.horizon()", 0, NULL, err);
+    struct db_result *rows = db_query(sealer->options.db, "select ledger.horizon()", 0, NULL, err);
     if (!rows)
         return NULL;
     snprintf(horizon, sizeof horizon, "%s", db_value(rows, 0, 0));

@@ -52,7 +52,7 @@ side (name, currency, posted, held) as (
     select t.credit, t.currency, t.amount, 0 from ledger.transfer t where t.kind in ('post', 'transfer')
     union all
     select h.debit, h.currency, 0, h.amount from ledger.transfer h where h.kind = 'hold'
-    and not exists (select from ledger.transfer r where r.payment_id = h.payment_id and r.pending_of = h.slot))
+    and not exists (select from ledger.transfer r where r.began = h.began and r.payment_id = h.payment_id and r.pending_of = h.slot))
 select n.name, n.currency, n.declaration, n.floor_minor, coalesce(sum(s.posted), 0) as posted, coalesce(sum(s.held), 0) as held
 from newest n left join side s on s.name = n.name and s.currency = n.currency
 group by n.name, n.currency, n.declaration, n.floor_minor;
@@ -135,7 +135,7 @@ begin
         select t.debit, t.currency, case when t.kind in ('post', 'transfer') then -t.amount else 0 end,
                case t.kind when 'hold' then t.amount when 'void' then -t.amount when 'post' then -h.amount else 0 end
         from added t left join ledger.transfer h
-        on t.kind = 'post' and h.payment_id = t.payment_id and h.slot = t.pending_of and h.leg = 1
+        on t.kind = 'post' and h.began = t.began and h.payment_id = t.payment_id and h.slot = t.pending_of and h.leg = 1
         union all
         select t.credit, t.currency, t.amount, 0 from added t where t.kind in ('post', 'transfer')),
     kept as (

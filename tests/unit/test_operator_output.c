@@ -61,18 +61,20 @@ static const json_t *row_of(const json_t *rows, const char *account)
     return NULL;
 }
 
+static const struct facts NO_FACTS;
+
 static void test_balance(void **state)
 {
     (void)state;
     json_auto_t *transfers = json_array();
     json_array_append_new(transfers, transfer("auth:1:result", "hold", NULL, "receivable:p", "payable:m", 1000));
-    json_auto_t *held = balance_of(transfers);
+    json_auto_t *held = balance_of(transfers, &NO_FACTS, NULL);
     assert_int_equal(json_int(row_of(held, "receivable:p"), "pendingDebits", -1), 1000);
     assert_int_equal(json_int(row_of(held, "receivable:p"), "balance", -1), 0);
 
     json_array_append_new(transfers, transfer("capture", "post", "auth:1:result", "receivable:p", "payable:m", 900));
     json_array_append_new(transfers, transfer("capture", "transfer", NULL, "payable:m", "commission", 25));
-    json_auto_t *posted = balance_of(transfers);
+    json_auto_t *posted = balance_of(transfers, &NO_FACTS, NULL);
     assert_int_equal(json_int(row_of(posted, "receivable:p"), "pendingDebits", -1), 0);
     assert_int_equal(json_int(row_of(posted, "receivable:p"), "balance", -1), 900);
     assert_int_equal(json_int(row_of(posted, "payable:m"), "balance", 0), -875);
@@ -83,7 +85,7 @@ static void test_balance(void **state)
     json_auto_t *voided = json_array();
     json_array_append_new(voided, transfer("auth:1:result", "hold", NULL, "a", "b", 1000));
     json_array_append_new(voided, transfer("void:1", "void", "auth:1:result", "a", "b", 1000));
-    json_auto_t *after = balance_of(voided);
+    json_auto_t *after = balance_of(voided, &NO_FACTS, NULL);
     assert_int_equal(json_int(row_of(after, "a"), "pendingDebits", -1), 0);
     assert_int_equal(json_int(row_of(after, "a"), "balance", -1), 0);
 }

@@ -28,3 +28,8 @@ struct db *operator_db(struct op *op, struct err *err)
     op->db = db_new(&options, err);
     return op->db;
 }
+
+int64_t operator_setting(const void *config, const char *name)
+{
+    return config_int(config, name);
+}
