@@ -26,7 +26,7 @@ create table ledger.account_floor (
     declared_at timestamptz not null default clock_timestamp(),
     declared_by text not null default session_user,
     primary key (name, currency, declaration),
-    constraint account_floor_kind check (name ~ '^wallet:.')
+    constraint account_floor_kind check (name like 'wallet:_%')
 );
 
 -- A projection of account_floor and transfer: ledger.floor_derived says what must stand here, ledger.rebuild_floors() makes it anew. Kept by the
@@ -58,16 +58,11 @@ from newest n left join side s on s.name = n.name and s.currency = n.currency
 group by n.name, n.currency, n.declaration, n.floor_minor;
 comment on view ledger.floor_derived is 'what must stand in ledger.floor_balance, from declarations and transfers';
 
--- The first declaration opens the account, so that nothing can have been booked on it; the next ones wait for who books on it at this moment. The
--- very first of all waits for everybody who books: they have looked already whether there are floors.
+-- The first declaration opens the account, so that nothing can have been booked on it; the next ones wait for who books on it at this moment.
 create function ledger.declare_floor() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     now_kept ledger.floor_balance;
 begin
-    perform from ledger.floor_balance limit 1;
-    if not found then
-        lock table ledger.transfer in share mode;
-    end if;
     insert into ledger.account (name, currency) values (new.name, new.currency) on conflict do nothing;
     if found then
         now_kept := (new.name, new.currency, 0, 0, 0, 0);
@@ -92,22 +87,18 @@ begin
 end $$;
 create trigger declare_floor before insert on ledger.account_floor for each row execute function ledger.declare_floor();
 
--- Floors are kept. After check_transfers (triggers fire by name): a hold that is resolved is there. Rows are locked in the order of their names, and
--- behind all else that an append may wait for, so no two appends can wait for each other here. With the owner's rights: nobody else may write
--- floor_balance.
+-- An account that may have a floor is open before anything is booked on it, and the floor is kept. All others cost one look at each transfer that
+-- was added, no table and no lock. After check_transfers (triggers fire by name): a hold that is resolved is there. Rows are locked in the order of
+-- their names, and behind all else that an append may wait for, so no two appends can wait for each other here. With the owner's rights: nobody
+-- else may write floor_balance.
 create function ledger.keep_floors() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     bad record;
 begin
-    perform from ledger.floor_balance limit 1;
-    if not found then
-        return null;
-    end if;
     perform from added t where t.debit like 'wallet:%' or t.credit like 'wallet:%' limit 1;
     if not found then
         return null;
     end if;
-
     select a.name, a.currency into bad
     from (select t.debit, t.currency from added t union select t.credit, t.currency from added t) as a (name, currency)
     where a.name like 'wallet:%'
