@@ -253,6 +253,7 @@ def last_blocks_deleted(copy, key):
     copy.sql("delete from ledger.transfer t where not exists (select from ledger.event e where (e.payment_id, e.slot) = (t.payment_id, t.slot))")
     copy.sql("delete from ledger.dead_letter where xid > (select max(last_xid) from ledger.seal)")
     copy.sql("alter table ledger.transfer enable always trigger insert_only; alter table ledger.transfer enable always trigger check_transfers;"
+             " alter table ledger.transfer enable always trigger keep_floors;"
              " alter table ledger.dead_letter enable always trigger insert_only")
     copy.sql("alter table ledger.seal_node disable trigger user")
     copy.sql("delete from ledger.seal_node where (position + 1) << level > (select max(size) from ledger.seal)")
