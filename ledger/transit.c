@@ -12,8 +12,8 @@
 /* Doubts and refunds with the moment of their answer, NULL while there is none. An answer may be older than the doubt, which two deliveries wrote
  * that did not see each other: then it was never open. */
 #define INTERVALS                                                                                                      \
-    "doubt as (select t.debit as account, t.currency, t.amount, t.at as since, greatest(t.at, a.at) as until,"         \
-    " t.payment_id, d.intent as slot from ledger.transfer t"                                                           \
+    "doubt as (select t.debit as account, t.currency, t.amount, t.at as since, case when a.at > t.at then a.at"        \
+    " when a.at <= t.at then t.at end as until, t.payment_id, d.intent as slot from ledger.transfer t"                 \
     " cross join lateral (select regexp_replace(t.slot, ':doubt:[0-9]+$', '') as intent) d"                            \
     " left join ledger.event a on a.began = t.began and a.payment_id = t.payment_id"                                   \
     " and a.slot = d.intent || case when d.intent ~ '^(auth|refund):' then ':result' else '' end"                      \
