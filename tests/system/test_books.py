@@ -186,7 +186,7 @@ class Hand:
             payment = payment or cursor.fetchone()[0]
             cursor.execute("insert into ledger.event (payment_id, began, cause, slot, outcome) select payment_id, began, payment_id, %s, 'validated'"
                            " from ledger.payment where payment_id = %s", (slot, payment))
-            cursor.execute("insert into ledger.account (name, currency) select name, 'EUR' from unnest(%s) as name where name is not null"
+            cursor.execute("insert into ledger.account (name, currency) select name, 'EUR' from unnest(%s::text[]) as name where name is not null"
                            " on conflict do nothing", ([debit, credit],))
             cursor.execute("insert into ledger.transfer (payment_id, began, leg, slot, kind, debit, credit, amount, currency) select payment_id, began, 1, %s,"
                            " %s, %s, %s, %s, 'EUR' from ledger.payment where payment_id = %s and %s::text is not null returning"
