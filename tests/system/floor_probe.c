@@ -25,11 +25,12 @@
 
 enum {
     WRITERS = 8,
-    WALLETS = 2,    /* that all of them drain, in any order */
-    FUNDS = 1000,   /* of each */
-    LARGEST = 7,    /* taken at once */
-    BATCH = 6,      /* payments of one append; one of them takes from each wallet, the others touch no floor */
-    HOT_AMOUNT = 3, /* of each of those */
+    WALLETS = 2,        /* that all of them drain, in any order */
+    FUNDS = 1000,       /* of each */
+    LARGEST = 7,        /* taken at once */
+    BATCH = 6,          /* payments of one append; one of them takes from each wallet, the others touch no floor */
+    HOT_AMOUNT = 3,     /* of each of those */
+    APPENDS_MAX = 2000, /* of one writer: far more than it takes, should the floors not hold */
     TIMEOUT_MS = 8000,
 };
 
@@ -388,8 +389,8 @@ static void run_drainer(size_t who)
     atomic_fetch_add(&shared->ready, 1);
     while (atomic_load(&shared->ready) < WRITERS)
         sched_yield();
-    while (drain(store, who))
-        ;
+    for (int i = 0; i < APPENDS_MAX && drain(store, who); i++)
+        continue;
     store_free(store);
 }
 
