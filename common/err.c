@@ -84,6 +84,7 @@ int err_exit_code(const struct err *err)
     case ERR_NOT_FOUND:
     case ERR_DENIED:
     case ERR_LIMIT:
+    case ERR_SHORT:
     case ERR_INTERNAL:
         return EXIT_NO;
     }

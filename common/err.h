@@ -22,6 +22,7 @@
     X(AGAIN, "try again")         /* the world is not ready: network, server away, deadlock */                         \
     X(UNKNOWN, "outcome unknown") /* it may or may not have happened (L6) */                                           \
     X(LIMIT, "limit exceeded")    /* a named bound was hit (L12) */                                                    \
+    X(SHORT, "not enough left")   /* of something that is counted: a decision, no fault */                             \
     X(CONFIG, "bad configuration")                                                                                     \
     X(INTERNAL, "internal error") /* we are broken */
 

@@ -8,10 +8,10 @@
 
 #include "common/log.h"
 
-/* ISO 4217 list one (SIX Group, maintenance agency: "Current currency & funds code list") as of 2026-01-01, with its
- * minor units, sorted by code. Left out is what is no money one can pay with and has no minor unit there: metals (XAG
- * XAU XPD XPT), bond market units (XBA-XBD), units of account of institutions (XAD XDR XSU XUA), test and none (XTS
- * XXX). Codes that ended shortly before: HRK, SLL, ZWL, ANG, CUC, BGN. */
+/* ISO 4217 list one (SIX Group, maintenance agency: "Current currency & funds code list") as of 2026-01-01, that is up to
+ * amendment 180, with its minor units, sorted by code. Left out is what is no money one can pay with: metals (XAG XAU XPD
+ * XPT), bond market units (XBA-XBD), units of account of institutions (XAD XDR XSU XUA), test and none (XTS XXX). Codes
+ * that ended shortly before: HRK, SLL, ZWL, ANG, CUC, BGN. A code that ends stays readable in old rows (money_format()). */
 static const struct currency currencies[] = {
     /* clang-format off */
     {"AED", 2}, {"AFN", 2}, {"ALL", 2}, {"AMD", 2}, {"AOA", 2}, {"ARS", 2}, {"AUD", 2}, {"AWG", 2}, {"AZN", 2},
@@ -36,7 +36,7 @@ static const struct currency currencies[] = {
     /* clang-format on */
 };
 
-enum { EXPONENT_MAX = 4, SCALE_MAX = 10000, PPM = 1000000 };
+enum { EXPONENT_MAX = 4, SCALE_MAX = 10000 };
 
 static int by_code(const void *code, const void *currency)
 {
@@ -68,9 +68,16 @@ int money_sub(int64_t a, int64_t b, int64_t *ret, struct err *err)
 
 int64_t money_share(int64_t amount, int64_t parts_per_million)
 {
-    if (amount < 0 || parts_per_million < 0 || parts_per_million > PPM)
+    if (amount < 0 || parts_per_million < 0 || parts_per_million > MONEY_PPM)
         log_panic("share of %" PRId64 " ppm of %" PRId64, parts_per_million, amount);
-    return (int64_t)((__int128)amount * parts_per_million / PPM);
+    return (int64_t)((__int128)amount * parts_per_million / MONEY_PPM);
+}
+
+int64_t money_portion(int64_t amount, int64_t part, int64_t whole)
+{
+    if (amount < 0 || part < 0 || whole <= 0 || part > whole)
+        log_panic("%" PRId64 " of %" PRId64 " parts of %" PRId64, part, whole, amount);
+    return (int64_t)((__int128)amount * part / whole);
 }
 
 const char *money_decimal(int64_t amount, int exponent, char ret[static MONEY_TEXT_MAX])

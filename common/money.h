@@ -10,7 +10,7 @@
 
 #include "common/err.h"
 
-enum { CURRENCY_SIZE = 4, MONEY_TEXT_MAX = 32 };
+enum { CURRENCY_SIZE = 4, MONEY_TEXT_MAX = 32, MONEY_PPM = 1000000 };
 
 struct currency {
     char code[CURRENCY_SIZE]; /* "EUR" */
@@ -26,6 +26,9 @@ int money_sub(int64_t a, int64_t b, int64_t *ret, struct err *err) MUST_CHECK;
 
 /* floor(amount * parts_per_million / 1000000), exact through 128 bits. amount >= 0, 0 <= ppm <= 1000000. */
 int64_t money_share(int64_t amount, int64_t parts_per_million);
+
+/* floor(amount * part / whole), exact through 128 bits. amount >= 0, 0 <= part <= whole, whole > 0. */
+int64_t money_portion(int64_t amount, int64_t part, int64_t whole);
 
 /* "25.00 EUR", "1000 XOF", "1.234 KWD"; of a code we do not know "2500 minor XYZ". Returns ret. */
 const char *money_format(int64_t amount, const char *currency, char ret[static MONEY_TEXT_MAX]);

@@ -97,6 +97,15 @@ static const struct setting settings[] = {
     {"keeper.metrics_port", CONFIG_INT, "0", 0, 65535, "port",
      "Port of /metrics of the keeper; 0: none.", NONE, false, false},
 
+    {"transit.hold_ms", CONFIG_INT, "86400000", 1000, MONTH_MS, "ms",
+     "How long an authorization may stay neither captured nor voided before `acquit ledger balance --transit` says no.", NONE, false, false},
+    {"transit.in_doubt_ms", CONFIG_INT, "3600000", 1000, MONTH_MS, "ms",
+     "How long the outcome of a call that moves money may stay unknown.", NONE, false, false},
+    {"transit.refund_ms", CONFIG_INT, "3600000", 1000, MONTH_MS, "ms",
+     "How long a refund that was accepted may be without its result.", NONE, false, false},
+    {"transit.suspense_ms", CONFIG_INT, "86400000", 1000, MONTH_MS, "ms",
+     "How long money may stay that no payment explains.", NONE, false, false},
+
     {"seal.origin", CONFIG_TEXT, "\"\"", 0, 0, "",
      "Name of the ledger in its signed heads, a host name and a path for instance; empty: the ledger is not sealed.", NONE, false, false},
     {"seal.key", CONFIG_TEXT, "\"\"", 0, 0, "",

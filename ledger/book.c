@@ -1,7 +1,7 @@
 /* book.c - which transfers a fact of a payment books (L8); book.h has the table
  *
- * Names and amounts come from the facts: merchant and commission from `received`, the provider from the intent
- * auth:N, the captured amount from `capture`, a refund's from its intent.
+ * Accounts are those of chart.h. Whose, and amounts, come from the facts: merchant and commission from `received`, the
+ * provider from the intent auth:N, the captured amount from `capture`, a refund's from its intent.
  */
 #include "ledger/book.h"
 
@@ -26,16 +26,6 @@ static const struct authorization *authorization(const struct payment *p, int n)
     return n >= 1 && n <= AUTHORIZATIONS_MAX ? &p->authorizations[n] : NULL;
 }
 
-/* "receivable:stripe". A name that does not fit would be another account: refused. */
-static int name_account(const char *kind, const char *of, char ret[static ACCOUNT_SIZE], struct err *err)
-{
-    if (of[0] == '\0')
-        return err_set(err, ERR_INTERNAL, "the facts do not say whose %s account to book", kind);
-    if (snprintf(ret, ACCOUNT_SIZE, "%s:%s", kind, of) >= ACCOUNT_SIZE)
-        return err_set(err, ERR_LIMIT, "the name of account %s:%s is too long", kind, of);
-    return 0;
-}
-
 /* The two accounts that a payment moves between, and its currency; the caller fills in the rest. */
 static int start(const struct payment *p, const char *provider, const char *slot, struct new_transfer *ret,
                  struct err *err)
@@ -45,9 +35,9 @@ static int start(const struct payment *p, const char *provider, const char *slot
         return err_set(err, ERR_INTERNAL, "%s of a payment that was never received", slot);
     snprintf(ret->slot, sizeof ret->slot, "%s", slot);
     snprintf(ret->currency, sizeof ret->currency, "%s", p->currency);
-    if (name_account("receivable", provider, ret->debit, err) != 0)
+    if (chart_name("receivable", provider, ret->debit, err) != 0)
         return -1;
-    return name_account("payable", fact_text(p->received, "merchant"), ret->credit, err);
+    return chart_name("payable", fact_text(p->received, "merchant"), ret->credit, err);
 }
 
 static void kind_and_amount(struct new_transfer *t, const char *kind, int64_t amount)
@@ -66,7 +56,7 @@ static void turn_around(struct new_transfer *t)
 
 /* Leg 2 beside `first`: commission taken from the merchant, or given back. Returns the count of legs. */
 static int with_commission(const struct new_transfer *first, const char *merchant, int64_t commission, bool back,
-                           struct new_transfer *ret)
+                           struct new_transfer *ret, struct err *err)
 {
     if (commission == 0)
         return 1;
@@ -75,7 +65,8 @@ static int with_commission(const struct new_transfer *first, const char *merchan
     ret->pending_of[0] = '\0';
     kind_and_amount(ret, "transfer", commission);
     snprintf(ret->debit, sizeof ret->debit, "%s", merchant);
-    snprintf(ret->credit, sizeof ret->credit, "commission");
+    if (chart_name("commission", NULL, ret->credit, err) != 0)
+        return -1;
     if (back)
         turn_around(ret);
     return 2;
@@ -114,6 +105,16 @@ static const struct fact *hold_of(const struct payment *p, int n)
     return a->approved ? a->result : a->late;
 }
 
+/* Our share of what was captured: the whole of which refunds give back. */
+static int commission_of(const struct payment *p, int64_t captured, int64_t *ret, struct err *err)
+{
+    int64_t ppm = fact_int(p->received, "commissionPpm", 0);
+    if (ppm < 0 || ppm > MONEY_PPM)
+        return err_set(err, ERR_INTERNAL, "a commission of %lld parts per million", (long long)ppm);
+    *ret = money_share(captured, ppm);
+    return 0;
+}
+
 int book_capture(const struct payment *p, int n, int64_t captured, struct new_transfer ret[static BOOK_LEGS_MAX],
                  struct err *err)
 {
@@ -123,8 +124,10 @@ int book_capture(const struct payment *p, int n, int64_t captured, struct new_tr
     if (resolve(p, n, "capture", hold_of(p, n), ret, err) != 0)
         return -1;
     kind_and_amount(ret, "post", captured);
-    int64_t commission = money_share(captured, fact_int(p->received, "commissionPpm", 0));
-    return with_commission(ret, ret->credit, commission, false, ret + 1);
+    int64_t commission;
+    if (commission_of(p, captured, &commission, err) != 0)
+        return -1;
+    return with_commission(ret, ret->credit, commission, false, ret + 1, err);
 }
 
 int book_void(const struct payment *p, int n, struct new_transfer ret[static BOOK_LEGS_MAX], struct err *err)
@@ -140,38 +143,43 @@ int book_void(const struct payment *p, int n, struct new_transfer ret[static BOO
     return 1;
 }
 
-/* floor(whole_share * part / whole), exact through 128 bits; 0 <= part <= whole, whole > 0. */
-static int64_t share_of(int64_t whole_share, int64_t part, int64_t whole)
-{
-    return (int64_t)((__int128)whole_share * part / whole);
-}
-
 /* Accepted and not refused by the provider: nobody else may have its money, nor its share of the commission. */
 static bool counts(const struct refund *r)
 {
     return r->accepted && !(r->result && strcmp(r->result->outcome, "refused") == 0);
 }
 
-int book_refund_share(const struct payment *p, int64_t amount, struct refund_share *ret, struct err *err)
+/* What the refunds that count have taken of the capture, and given back of the commission. */
+static int taken_by_refunds(const struct payment *p, int64_t *ret_total, int64_t *ret_given, struct err *err)
 {
-    int64_t captured = p->captured_amount, given = 0, total = 0;
-    if (captured == 0 || amount <= 0)
-        return err_set(err, ERR_INVALID, "a refund of %lld on a capture of %lld", (long long)amount,
-                       (long long)captured);
+    *ret_total = *ret_given = 0;
     for (int i = 1; i <= p->refund_count; i++) {
         if (!counts(&p->refunds[i]))
             continue;
-        given += fact_int(p->refunds[i].intent, "commission", 0);
-        if (money_add(total, p->refunds[i].amount, &total, err) != 0)
+        int64_t commission = fact_int(p->refunds[i].intent, "commission", 0);
+        if (commission < 0 || p->refunds[i].amount < 0)
+            return err_set(err, ERR_INTERNAL, "refund %d has a negative amount", i);
+        if (money_add(*ret_given, commission, ret_given, err) != 0 ||
+            money_add(*ret_total, p->refunds[i].amount, ret_total, err) != 0)
             return -1;
     }
-    if (money_add(total, amount, &total, err) != 0)
+    return 0;
+}
+
+int book_refund_share(const struct payment *p, int64_t amount, struct refund_share *ret, struct err *err)
+{
+    int64_t captured = p->captured_amount, given, total, commission;
+    if (captured <= 0 || amount <= 0)
+        return err_set(err, ERR_INVALID, "a refund of %lld on a capture of %lld", (long long)amount,
+                       (long long)captured);
+    if (taken_by_refunds(p, &total, &given, err) != 0 || money_add(total, amount, &total, err) != 0)
         return -1;
     if (total > captured)
         return err_set(err, ERR_LIMIT, "%lld would be refunded of a capture of %lld", (long long)total,
                        (long long)captured);
-    int64_t commission = money_share(captured, fact_int(p->received, "commissionPpm", 0));
-    int64_t due = share_of(commission, total, captured);
+    if (commission_of(p, captured, &commission, err) != 0)
+        return -1;
+    int64_t due = money_portion(commission, total, captured);
     *ret = (struct refund_share){.total = total, .commission = due > given ? due - given : 0};
     return 0;
 }
@@ -190,7 +198,7 @@ int book_refund(const struct payment *p, int n, struct new_transfer ret[static B
         return -1;
     kind_and_amount(ret, "transfer", refund->amount);
     turn_around(ret);
-    return with_commission(ret, ret->debit, commission, true, ret + 1);
+    return with_commission(ret, ret->debit, commission, true, ret + 1, err);
 }
 
 /* The authorization whose provider the intent concerns, and the amount at stake. */
@@ -223,9 +231,18 @@ int book_doubt(const struct payment *p, const char *intent, int k, struct new_tr
     if (!a || amount <= 0 || snprintf(slot, sizeof slot, "%s:doubt:%d", intent, k) >= SLOT_SIZE)
         return err_set(err, ERR_INTERNAL, "nothing is at stake with %s", intent);
     const char *provider = fact_text(a->intent, "provider");
-    if (start(p, provider, slot, ret, err) != 0 || name_account("in_doubt", provider, ret->debit, err) != 0 ||
-        name_account("receivable", provider, ret->credit, err) != 0)
+    if (start(p, provider, slot, ret, err) != 0 || chart_name("in_doubt", provider, ret->debit, err) != 0 ||
+        chart_name("receivable", provider, ret->credit, err) != 0)
         return -1;
     kind_and_amount(ret, "in_doubt", amount);
     return 1;
+}
+
+const char *book_doubt_answer(const char *doubt, char ret[static SLOT_SIZE])
+{
+    const char *end = strstr(doubt, ":doubt:");
+    int length = end ? (int)(end - doubt) : 0;
+    bool has_result = strncmp(doubt, "auth:", 5) == 0 || strncmp(doubt, "refund:", 7) == 0;
+    snprintf(ret, SLOT_SIZE, "%.*s%s", length, doubt, end && has_result ? ":result" : "");
+    return ret;
 }

@@ -5,10 +5,7 @@
  * early; ERR_LIMIT: a name or a sum too long). The caller puts them into the append that inserts the slot;
  * store_append books them only if the slot is won.
  *
- *     accounts   receivable:<provider>   what the provider owes us        (debit balance)
- *                payable:<merchant>      what we owe the merchant         (credit balance)
- *                commission              what we keep of it               (credit balance)
- *                in_doubt:<provider>     what a provider may or may not have done (pending only)
+ * Accounts are those of chart.h.
  *
  *     slot                        kind       debit                   credit                  amount
  *     auth:N:result, auth:N:late  hold       receivable:<provider>   payable:<merchant>      authorized
@@ -60,6 +57,9 @@ int book_refund_share(const struct payment *p, int64_t amount, struct refund_sha
 /* Slot "<intent>:doubt:K" of the intent "auth:N", "capture", "void:N" or "refund:N". */
 int book_doubt(const struct payment *p, const char *intent, int k, struct new_transfer ret[static BOOK_LEGS_MAX],
                struct err *err) MUST_CHECK;
+
+/* The slot whose fact ends what is in doubt by "<intent>:doubt:K": "auth:1:result", "capture". "" when it is no such slot. Returns ret. */
+const char *book_doubt_answer(const char *doubt, char ret[static SLOT_SIZE]);
 
 /* Slot "refund:n:result"=refunded, from its intent's "amount" and "commission". */
 int book_refund(const struct payment *p, int n, struct new_transfer ret[static BOOK_LEGS_MAX],

@@ -73,6 +73,7 @@ static const struct {
     {"AQ001", ERR_AGAIN, false},   /* the fail-over fence */
     {"AQ002", ERR_DENIED, false},  /* an insert-only table */
     {"AQ003", ERR_INVALID, false}, /* a transfer that does not fit */
+    {"AQ005", ERR_SHORT, false},   /* an account would fall below its floor */
     {"40", ERR_AGAIN, false},      /* deadlock, serialization failure */
     {"55P03", ERR_AGAIN, false},   /* lock_timeout */
     {"57014", ERR_AGAIN, false},   /* statement_timeout, cancelled by a person */

@@ -42,7 +42,8 @@ struct db_result; /* rows of one statement */
  * failure ret is untouched. Errors: ERR_AGAIN: surely nothing was committed and it may be run again (server away
  * before COMMIT was sent, deadlock 40P01, serialization 40001, lock_timeout 55P03, the fence's refusal);
  * ERR_UNKNOWN: the COMMIT was sent and not cleanly answered (a warning included), or the connection broke during a
- * statement outside a transaction that is no SELECT: what it did must be looked up; ERR_DENIED / ERR_INVALID /
+ * statement outside a transaction that is no SELECT: what it did must be looked up; ERR_SHORT: an account would fall
+ * below its floor, nothing was committed; ERR_DENIED / ERR_INVALID /
  * ERR_INTERNAL: the statement is wrong or refused, nothing was committed. */
 int db_run(struct db *db, bool transaction, const struct db_statement *statements, size_t count, struct db_result **ret,
            struct err *err) MUST_CHECK;

@@ -10,6 +10,9 @@
  * protocol ranks above what it depends on. (A dependent that does not is put one wave after its parent: still right,
  * but then the order is its own, and a deadlock, answered as ERR_AGAIN, is possible.)
  *
+ * Rows of accounts with a floor are locked behind the facts, by the statement of the transfers, in the order of their
+ * names (migration 010): who holds one waits for no slot any more.
+ *
  * Errors are db_run()'s; besides, ERR_INVALID for an append that contradicts itself and ERR_LIMIT for one that is
  * too large, before anything is sent.
  */

@@ -15,10 +15,11 @@
 
 #include "common/err.h"
 #include "common/ids.h"
+#include "ledger/chart.h"
 #include "ledger/db.h"
 #include "ledger/saga.h"
 
-enum { ACCOUNT_SIZE = 96, STORE_PAYMENTS_MAX = 256, ACTOR_SIZE = 128, PUBLISHER_SIZE = 64, MESSAGE_ID_SIZE = 129 };
+enum { STORE_PAYMENTS_MAX = 256, ACTOR_SIZE = 128, PUBLISHER_SIZE = 64, MESSAGE_ID_SIZE = 129 };
 
 struct new_fact {
     struct uuid payment_id;
@@ -91,8 +92,10 @@ void store_free(struct store *store);
 /* One transaction. On success every fact's `won` is set. ERR_INVALID for an append that contradicts itself (two
  * facts for a slot, a `with` that is not in it, a dead letter without its dead: fact), ERR_LIMIT for more than 4096
  * facts, or rows of any other kind; otherwise errors as db_run(): after ERR_AGAIN nothing was written and the batch
- * may be run again, one payment at a time; after ERR_UNKNOWN nobody knows, and the delivery must not be
- * acknowledged. */
+ * may be run again, one payment at a time; after ERR_SHORT an account would have fallen below its floor (the text names
+ * it), nothing was written, and of the payments run again one at a time only those fail that are short themselves: a
+ * step answers that with its business refusal, trying again answers nothing; after ERR_UNKNOWN nobody knows, and the
+ * delivery must not be acknowledged. */
 int store_append(struct store *store, struct append *append, struct err *err) MUST_CHECK;
 
 /* The facts of `count` payments, ret[i] for ids[i] (zeroed by the caller, freed with facts_clear()), in one new

@@ -48,6 +48,8 @@ enum {
     X(HOLD, "hold")                 /* a hold is resolved twice, or by other accounts (L8) */                          \
     X(BOOKING, "booking")           /* the transfers of a fact are not what it books (L8) */                           \
     X(SHARE, "share")               /* a refund's share of the commission is another one */                            \
+    X(CHART, "chart")               /* an account that is not in the chart */                                         \
+    X(FLOOR, "floor")               /* an account is below its floor, or its kept balance is not what was booked */   \
     X(BALANCE, "balance")           /* a balance is not the sum of its transfers */                                    \
     X(ARCHIVE, "archive")           /* an archive is not what it says, or says other than its sealed leaves */         \
     X(UNREADABLE, "unreadable")     /* what stands there cannot be read at all */

@@ -306,6 +306,7 @@ static void check_payment(struct verify *verify, const struct dossier *dossier)
     struct payment payment = {0};
     struct err why = {0};
     verify_transfers(verify, dossier);
+    verify_chart(verify, dossier);
     if (saga_fold(&dossier->facts, &payment, &why) != 0)
         verify_fault(verify, VERIFY_SAGA, (struct verify_place){.payment = dossier->id, .block = -1}, "%s", why.text);
     else

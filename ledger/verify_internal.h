@@ -133,6 +133,13 @@ void verify_transfers(struct verify *verify, const struct dossier *dossier);
 
 int verify_archives(struct verify *verify, struct err *err) MUST_CHECK;
 
+/* --- verify_floor.c --- */
+
+/* Accounts that are open: in the chart, floors kept. */
+int verify_accounts(struct verify *verify, struct err *err) MUST_CHECK;
+/* Accounts that one payment's transfers name. */
+void verify_chart(struct verify *verify, const struct dossier *dossier);
+
 /* --- verify_balance.c --- */
 
 struct balances *balances_new(void);

@@ -37,6 +37,24 @@ select a.* from ledger.archive a
 where a.act = 'archived' and not exists (select from ledger.archive later where later.name = a.name and later.id > a.id);
 comment on view ledger.archived is 'partitions that are in files now';
 
+-- Floors count what is away (010).
+create or replace view ledger.floor_derived as
+with newest as (
+    select distinct on (f.name, f.currency) f.name, f.currency, f.declaration, f.floor_minor
+    from ledger.account_floor f order by f.name, f.currency, f.declaration desc),
+side (name, currency, posted, held) as (
+    select t.debit, t.currency, -t.amount, 0 from ledger.transfer t where t.kind in ('post', 'transfer')
+    union all
+    select t.credit, t.currency, t.amount, 0 from ledger.transfer t where t.kind in ('post', 'transfer')
+    union all
+    select b.account, b.currency, b.credits - b.debits, 0 from ledger.archive_balance b join ledger.archived a on a.id = b.archive_id
+    union all
+    select h.debit, h.currency, 0, h.amount from ledger.transfer h where h.kind = 'hold'
+    and not exists (select from ledger.transfer r where r.began = h.began and r.payment_id = h.payment_id and r.pending_of = h.slot))
+select n.name, n.currency, n.declaration, n.floor_minor, coalesce(sum(s.posted), 0) as posted, coalesce(sum(s.held), 0) as held
+from newest n left join side s on s.name = n.name and s.currency = n.currency
+group by n.name, n.currency, n.declaration, n.floor_minor;
+
 do $$
 declare
     name text;

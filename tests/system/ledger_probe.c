@@ -407,22 +407,24 @@ static void test_constraints(struct db *db)
               refused(db, EVENT("pop", ""), "23514") && refused(db, EVENT("decision", "commit"), "23514") &&
               refused(db, EVENT("decision", "commit:0"), "23514"),
           "slots and outcomes have a form");
-    check(refused(db, MOVE("transfer", "null", "a", "b", "0"), "23514") &&
-              refused(db, MOVE("transfer", "null", "a", "a", "5"), "23514") &&
-              refused(db, MOVE("post", "null", "a", "b", "5"), "23514") &&
-              refused(db, MOVE("gift", "null", "a", "b", "5"), "23514"),
+    check(refused(db, MOVE("transfer", "null", "commission", "payable:x", "0"), "23514") &&
+              refused(db, MOVE("transfer", "null", "commission", "commission", "5"), "23514") &&
+              refused(db, MOVE("post", "null", "commission", "payable:x", "5"), "23514") &&
+              refused(db, MOVE("gift", "null", "commission", "payable:x", "5"), "23514"),
           "a transfer has two accounts, a positive amount and a known kind (L8)");
-    check(refused(db, MOVE("post", "'auth:1:result'", "a", "b", "5"), "AQ003"), "there is no posting without a hold");
+    check(refused(db, MOVE("post", "'auth:1:result'", "commission", "payable:x", "5"), "AQ003"),
+          "there is no posting without a hold");
     check(
         refused(
             db,
             "insert into ledger.transfer (payment_id, began, leg, slot, kind, debit, credit, amount, currency) select "
             "payment_id, began, 9, slot, 'transfer',"
-            " 'a', 'b', 5, 'EUR' from ledger.event limit 1",
+            " 'commission', 'payable:x', 5, 'EUR' from ledger.event limit 1",
             "AQ003") &&
             refused(db,
                     "insert into ledger.transfer (payment_id, began, leg, slot, kind, debit, credit, amount, currency)"
-                    " values (gen_random_uuid(), current_date, 1, 'capture', 'transfer', 'a', 'b', 5, 'EUR')",
+                    " values (gen_random_uuid(), current_date, 1, 'capture', 'transfer', 'commission', 'payable:x', 5, "
+                    "'EUR')",
                     "AQ003"),
         "nor a transfer without a fact of its own transaction");
     check(db_script(db, MOVE("transfer", "null", "commission", "payable:x", "5"), &err) == 0,

@@ -30,6 +30,7 @@ ONE = "(select payment_id from ledger.event where slot = 'capture' order by xid,
 def farm():
     """Beside the one of the other tests, whose ledger holds what their probes put there."""
     directory = os.environ.get("ACQUIT_TEST_DIR", os.path.join(farms.ROOT, "var", "test"))
+    shutil.rmtree(directory + "-verify", ignore_errors=True)
     one = farms.Farm(directory + "-verify", build=os.environ.get("ACQUIT_TEST_BUILD"), settings=worlds.SETTINGS)
     one.start()
     yield one
@@ -253,6 +254,7 @@ def last_blocks_deleted(copy, key):
     copy.sql("delete from ledger.transfer t where not exists (select from ledger.event e where (e.payment_id, e.slot) = (t.payment_id, t.slot))")
     copy.sql("delete from ledger.dead_letter where xid > (select max(last_xid) from ledger.seal)")
     copy.sql("alter table ledger.transfer enable always trigger insert_only; alter table ledger.transfer enable always trigger check_transfers;"
+             " alter table ledger.transfer enable always trigger keep_floors;"
              " alter table ledger.dead_letter enable always trigger insert_only")
     copy.sql("alter table ledger.seal_node disable trigger user")
     copy.sql("delete from ledger.seal_node where (position + 1) << level > (select max(size) from ledger.seal)")

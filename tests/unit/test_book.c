@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/money.h"
 #include "ledger/book.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -214,6 +215,50 @@ static void test_refund_needs_its_intent_whole(void **state)
     bench_end(&b);
 }
 
+/* Facts come from a ledger that somebody may have changed: no sum of ours may overflow over them. */
+static void test_facts_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct err err = {0};
+    struct new_transfer t[BOOK_LEGS_MAX];
+    struct refund_share share;
+    bench_start(&b, 1000, 1000001);
+    bench_capture(&b, 1000);
+    assert_int_equal(book_capture(&b.p, 1, 1000, t, &err), -1);
+    assert_int_equal(err.code, ERR_INTERNAL);
+    err_clear(&err);
+    assert_int_equal(book_refund_share(&b.p, 1, &share, &err), -1);
+    assert_int_equal(err.code, ERR_INTERNAL);
+    err_clear(&err);
+    bench_accept(&b, 10, INT64_MIN);
+    assert_int_equal(book_refund_share(&b.p, 1, &share, &err), -1);
+    assert_int_equal(err.code, ERR_INTERNAL);
+    bench_end(&b);
+    err_clear(&err);
+    bench_start(&b, INT64_MAX, 1000000);
+    bench_capture(&b, INT64_MAX);
+    bench_accept(&b, 10, INT64_MAX);
+    bench_accept(&b, 10, INT64_MAX);
+    assert_int_equal(book_refund_share(&b.p, 1, &share, &err), -1);
+    assert_int_equal(err.code, ERR_LIMIT);
+    bench_end(&b);
+}
+
+static void test_what_ends_a_doubt(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"auth:1:doubt:0", "auth:1:result"},
+                                           {"refund:12:doubt:3", "refund:12:result"},
+                                           {"capture:doubt:1", "capture"},
+                                           {"void:2:doubt:0", "void:2"},
+                                           {"auth:1:result", ""},
+                                           {"", ""}};
+    char slot[SLOT_SIZE];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(book_doubt_answer(cases[i][0], slot), cases[i][1]);
+}
+
 static void test_names_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
@@ -263,14 +308,47 @@ static int64_t *balance_of(struct balances *balances, const char *account)
     return &balances->commission;
 }
 
-static void post(struct balances *balances, const struct new_transfer *t, int count)
+static void post(struct balances *balances, const struct new_transfer *t, int count, const char *currency)
 {
     assert_in_range(count, 1, BOOK_LEGS_MAX);
     for (int i = 0; i < count; i++) {
         assert_true(t[i].amount > 0);
+        assert_memory_equal(t[i].currency, currency, CURRENCY_SIZE);
         *balance_of(balances, t[i].debit) += t[i].amount;
         *balance_of(balances, t[i].credit) -= t[i].amount;
     }
+}
+
+/* A payment that lives a million times: its facts are made once, and say something else each time. */
+static void lives_open(struct bench *b)
+{
+    bench_start(b, 1, 0);
+    bench_capture(b, 1);
+    for (int n = 1; n <= REFUNDS_OF_ONE; n++) {
+        bench_accept(b, 1, 0);
+        bench_settle(b, n, "refunded");
+    }
+}
+
+static void lives_close(struct bench *b)
+{
+    b->p.refund_count = REFUNDS_OF_ONE;
+    bench_end(b);
+}
+
+static void set_integer(const struct fact *fact, const char *member, int64_t value)
+{
+    json_integer_set(json_object_get(fact->body, member), value);
+}
+
+static void life_begin(struct bench *b, const char *currency, int64_t captured, int64_t ppm)
+{
+    set_integer(&b->received, "commissionPpm", ppm);
+    set_integer(&b->capture, "amount", captured);
+    memcpy(b->p.currency, currency, CURRENCY_SIZE);
+    b->p.amount = b->p.captured_amount = captured;
+    b->p.refund_count = 0;
+    memset(b->refusal_seen, 0, sizeof b->refusal_seen);
 }
 
 /* Plans a refund of what may be left, as one who has perhaps not yet seen which refunds the provider refused. */
@@ -295,23 +373,47 @@ static void life_accept(struct bench *b, int64_t captured)
     assert_int_equal(book_refund_share(&b->p, amount, &share, &err), 0);
     b->p.refunds = b->refunds;
     assert_true(share.commission >= 0 && share.total <= captured);
-    bench_accept(b, amount, share.commission);
+    int n = ++b->p.refund_count;
+    set_integer(&b->refund_intents[n], "amount", amount);
+    set_integer(&b->refund_intents[n], "commission", share.commission);
+    b->refunds[n] = (struct refund){.intent = &b->refund_intents[n], .amount = amount, .accepted = true};
 }
 
-/* Settles a random refund that is under way, if any. */
-static void life_settle(struct bench *b, struct balances *balances, int64_t *refunded, bool all)
+static void shuffle(int *numbers, int count)
+{
+    for (int i = count; i > 1; i--) {
+        int other = (int)chance((uint64_t)i), last = numbers[i - 1];
+        numbers[i - 1] = numbers[other];
+        numbers[other] = last;
+    }
+}
+
+/* What the provider has refunded so far. */
+struct outcome {
+    int64_t refunded;
+    bool refused; /* any of them */
+};
+
+/* Settles about half of the refunds that are under way, or all, in any order. */
+static void life_settle(struct bench *b, struct balances *balances, struct outcome *so_far, bool all)
 {
     struct err err = {0};
     struct new_transfer t[BOOK_LEGS_MAX];
-    for (int n = 1; n <= b->p.refund_count; n++) {
-        if (b->refunds[n].result || (!all && chance(2) == 0))
-            continue;
-        bool done = all || chance(4) != 0;
+    int open[REFUNDS_OF_ONE], count = 0;
+    for (int n = 1; n <= b->p.refund_count; n++)
+        if (!b->refunds[n].result && (all || chance(2) != 0))
+            open[count++] = n;
+    shuffle(open, count);
+    for (int i = 0; i < count; i++) {
+        int n = open[i];
+        bool done = chance(all ? 20 : 4) != 0;
         if (done) {
-            post(balances, t, book_refund(&b->p, n, t, &err));
-            *refunded += b->refunds[n].amount;
+            post(balances, t, book_refund(&b->p, n, t, &err), b->p.currency);
+            so_far->refunded += b->refunds[n].amount;
         }
-        bench_settle(b, n, done ? "refunded" : "refused");
+        so_far->refused |= !done;
+        strcpy(b->refund_results[n].outcome, done ? "refunded" : "refused");
+        b->refunds[n].result = &b->refund_results[n];
     }
 }
 
@@ -324,45 +426,57 @@ static void life_check(const struct balances *balances, int64_t captured, int64_
         assert_true(balances->receivable == 0 && balances->payable == 0 && balances->commission == 0);
 }
 
+/* With every refund done the commission is in proportion to what is left, to the last unit, whatever the order. */
+static void check_proportion(const struct balances *balances, int64_t captured, int64_t commission, int64_t refunded)
+{
+    int64_t back = (int64_t)((__int128)commission * refunded / captured);
+    assert_true(-balances->commission == commission - back);
+}
+
 static int64_t random_amount(void)
 {
-    static const uint64_t LARGEST[] = {3, 10, 100, 10000, 100000000, INT64_MAX - 1};
+    static const uint64_t LARGEST[] = {3, 10, 100, 10000, 100000000, INT64_MAX};
     return 1 + (int64_t)chance(LARGEST[chance(sizeof LARGEST / sizeof *LARGEST)]);
 }
 
 /* True when it ended refunded in full. */
-static bool live_once(void)
+static bool live_once(struct bench *b)
 {
     static const int64_t PPM[] = {0, 1, 14500, 29000, 333333, 999999, 1000000};
-    struct bench b;
+    static const char CURRENCIES[][CURRENCY_SIZE] = {"JPY", "XOF", "EUR", "MAD", "TND", "KWD", "CLF"};
     struct err err = {0};
     struct balances balances = {0};
     struct new_transfer t[BOOK_LEGS_MAX];
-    int64_t captured = random_amount(), refunded = 0;
-    bench_start(&b, captured, PPM[chance(sizeof PPM / sizeof *PPM)]);
-    bench_approve(&b);
-    post(&balances, t, book_capture(&b.p, 1, captured, t, &err));
-    bench_capture(&b, captured);
-    while (b.p.refund_count < REFUNDS_OF_ONE && refunded < captured && chance(20) != 0) {
+    struct outcome so_far = {0};
+    int64_t captured = random_amount();
+    life_begin(b, CURRENCIES[chance(sizeof CURRENCIES / sizeof *CURRENCIES)], captured,
+               PPM[chance(sizeof PPM / sizeof *PPM)]);
+    post(&balances, t, book_capture(&b->p, 1, captured, t, &err), b->p.currency);
+    int64_t commission = -balances.commission;
+    while (b->p.refund_count < REFUNDS_OF_ONE && so_far.refunded < captured && chance(20) != 0) {
         if (chance(2) == 0)
-            life_accept(&b, captured);
+            life_accept(b, captured);
         else
-            life_settle(&b, &balances, &refunded, false);
-        life_check(&balances, captured, refunded);
+            life_settle(b, &balances, &so_far, false);
+        life_check(&balances, captured, so_far.refunded);
     }
-    life_settle(&b, &balances, &refunded, true);
-    life_check(&balances, captured, refunded);
-    bench_end(&b);
-    return refunded == captured;
+    life_settle(b, &balances, &so_far, true);
+    life_check(&balances, captured, so_far.refunded);
+    if (!so_far.refused)
+        check_proportion(&balances, captured, commission, so_far.refunded);
+    return so_far.refunded == captured;
 }
 
 static void test_a_million_lives(void **state)
 {
     (void)state;
+    struct bench b;
     int whole = 0;
     seed = 20261120;
+    lives_open(&b);
     for (int i = 0; i < SEQUENCES; i++)
-        whole += live_once();
+        whole += live_once(&b);
+    lives_close(&b);
     assert_in_range(whole, SEQUENCES / 10, SEQUENCES); /* or the test would not have tested it */
 }
 
@@ -416,6 +530,8 @@ int main(void)
         cmocka_unit_test(test_void_resolves_the_hold_that_was_booked),
         cmocka_unit_test(test_refund),
         cmocka_unit_test(test_refund_needs_its_intent_whole),
+        cmocka_unit_test(test_facts_that_cannot_be_are_refused),
+        cmocka_unit_test(test_what_ends_a_doubt),
         cmocka_unit_test(test_doubt),
         cmocka_unit_test(test_names_that_do_not_fit_are_refused),
         cmocka_unit_test(test_a_million_lives),

@@ -11,6 +11,12 @@
 
 #include "common/money.h"
 
+#ifdef __SANITIZE_ADDRESS__
+enum { SPLITS = 100000 }; /* slower, and looking for other mistakes */
+#else
+enum { SPLITS = 1000000 };
+#endif
+
 static void test_sum_and_difference(void **state)
 {
     (void)state;
@@ -50,6 +56,61 @@ static void test_share_rounds_down_exactly(void **state)
     assert_int_equal(money_share(5, 0), 0);
     assert_true(money_share(INT64_MAX, 1000000) == INT64_MAX);
     assert_true(money_share(INT64_MAX, 999999) == INT64_C(9223362813482738952)); /* past 64 bits on the way */
+}
+
+static uint64_t seed;
+
+static uint64_t chance(uint64_t below)
+{
+    seed ^= seed << 13; /* xorshift64 */
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed % below;
+}
+
+/* Amounts of all sizes, up to the largest. */
+static int64_t random_amount(void)
+{
+    return (int64_t)(chance((uint64_t)INT64_MAX) >> chance(63)) + (int64_t)chance(2);
+}
+
+/* What is taken and what is left are the whole; what is taken is no unit more than the share, and less than one unit less. */
+static void test_a_million_splits(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    seed = 20261128;
+    for (int i = 0; i < SPLITS; i++) {
+        int64_t amount = random_amount(), ppm = (int64_t)chance(MONEY_PPM + 1), rest, whole;
+        int64_t share = money_share(amount, ppm);
+        assert_true(share >= 0 && share <= amount);
+        assert_true((__int128)share * MONEY_PPM <= (__int128)amount * ppm &&
+                    (__int128)(share + 1) * MONEY_PPM > (__int128)amount * ppm);
+        assert_true(money_sub(amount, share, &rest, &err) == 0 && rest >= 0);
+        assert_true(money_add(rest, share, &whole, &err) == 0 && whole == amount);
+    }
+}
+
+/* A share that is handed out in parts comes to the whole share with the last of them, and never to more before. */
+static void test_a_million_portions(void **state)
+{
+    (void)state;
+    seed = 20261129;
+    for (int i = 0; i < SPLITS; i++) {
+        int64_t whole = random_amount(), share, part, given = 0;
+        if (whole == 0)
+            continue;
+        share = (int64_t)chance((uint64_t)whole) + (int64_t)chance(2);
+        for (part = 0; part < whole;) {
+            part += 1 + (int64_t)chance((uint64_t)(whole - part));
+            int64_t due = money_portion(share, part, whole);
+            assert_true(due >= given && due <= share);
+            assert_true((__int128)due * whole <= (__int128)share * part &&
+                        (__int128)(due + 1) * whole > (__int128)share * part);
+            given = due;
+        }
+        assert_true(given == share);
+    }
 }
 
 static void test_currencies(void **state)
@@ -127,7 +188,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sum_and_difference),        cmocka_unit_test(test_overflow_leaves_the_result_alone),
-        cmocka_unit_test(test_share_rounds_down_exactly), cmocka_unit_test(test_currencies),
+        cmocka_unit_test(test_share_rounds_down_exactly), cmocka_unit_test(test_a_million_splits),
+        cmocka_unit_test(test_a_million_portions),        cmocka_unit_test(test_currencies),
         cmocka_unit_test(test_every_code_is_found),       cmocka_unit_test(test_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

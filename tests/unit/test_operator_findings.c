@@ -161,6 +161,25 @@ static void test_books(void **state)
     assert_non_null(strstr(json_text(json_array_get(findings, 1), "detail", ""), "EUR sums to 5"));
 }
 
+static void test_transit(void **state)
+{
+    (void)state;
+    json_auto_t *rows = json_array();
+    json_auto_t *findings = json_array();
+    judge_transit(findings, rows);
+    assert_string_equal(state_at(findings, 0), "ok");
+    for (int i = 0; i < DIFFERENCES_SHOWN + 3; i++)
+        json_array_append_new(rows, json_pack("{s:s, s:s, s:i, s:i, s:b, s:{s:i}}", "account", "in_doubt:p", "currency",
+                                              "TND", "amount", 1500, "limitMs", 60000, "over", i > 0, "oldest", "ageMs",
+                                              61000));
+    judge_transit(findings, rows);
+    assert_int_equal(json_array_size(findings), 1 + DIFFERENCES_SHOWN + 1);
+    assert_string_equal(state_at(findings, 1), "warning");
+    assert_string_equal(json_text(json_array_get(findings, 1), "detail", ""),
+                        "in_doubt:p has 1.500 TND, the oldest for 1 min 1 s; its limit is 1 min 0 s");
+    assert_non_null(strstr(json_text(json_array_get(findings, 1 + DIFFERENCES_SHOWN), "detail", ""), "2 further ones"));
+}
+
 static void test_standing_still(void **state)
 {
     (void)state;
@@ -225,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_topology),
         cmocka_unit_test(test_queues),
         cmocka_unit_test(test_books),
+        cmocka_unit_test(test_transit),
         cmocka_unit_test(test_standing_still),
         cmocka_unit_test(test_completion),
     };

@@ -14,6 +14,7 @@
 #include "workers/operator/balance.h"
 #include "workers/operator/replay.h"
 #include "workers/operator/table.h"
+#include "workers/operator/transit.h"
 
 /* -- tables */
 
@@ -61,18 +62,20 @@ static const json_t *row_of(const json_t *rows, const char *account)
     return NULL;
 }
 
+static const struct facts NO_FACTS;
+
 static void test_balance(void **state)
 {
     (void)state;
     json_auto_t *transfers = json_array();
     json_array_append_new(transfers, transfer("auth:1:result", "hold", NULL, "receivable:p", "payable:m", 1000));
-    json_auto_t *held = balance_of(transfers);
+    json_auto_t *held = balance_of(transfers, &NO_FACTS, NULL);
     assert_int_equal(json_int(row_of(held, "receivable:p"), "pendingDebits", -1), 1000);
     assert_int_equal(json_int(row_of(held, "receivable:p"), "balance", -1), 0);
 
     json_array_append_new(transfers, transfer("capture", "post", "auth:1:result", "receivable:p", "payable:m", 900));
     json_array_append_new(transfers, transfer("capture", "transfer", NULL, "payable:m", "commission", 25));
-    json_auto_t *posted = balance_of(transfers);
+    json_auto_t *posted = balance_of(transfers, &NO_FACTS, NULL);
     assert_int_equal(json_int(row_of(posted, "receivable:p"), "pendingDebits", -1), 0);
     assert_int_equal(json_int(row_of(posted, "receivable:p"), "balance", -1), 900);
     assert_int_equal(json_int(row_of(posted, "payable:m"), "balance", 0), -875);
@@ -83,7 +86,7 @@ static void test_balance(void **state)
     json_auto_t *voided = json_array();
     json_array_append_new(voided, transfer("auth:1:result", "hold", NULL, "a", "b", 1000));
     json_array_append_new(voided, transfer("void:1", "void", "auth:1:result", "a", "b", 1000));
-    json_auto_t *after = balance_of(voided);
+    json_auto_t *after = balance_of(voided, &NO_FACTS, NULL);
     assert_int_equal(json_int(row_of(after, "a"), "pendingDebits", -1), 0);
     assert_int_equal(json_int(row_of(after, "a"), "balance", -1), 0);
 }
@@ -345,12 +348,154 @@ static void test_what_a_discard_leaves_undone(void **state)
     }
 }
 
+/* -- balances of accounts that stand otherwise than the chart says, and of what is in doubt */
+
+static void test_balance_notes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *account;
+        int balance;
+        const char *note;
+    } cases[] = {{"receivable:p", 5, ""},
+                 {"receivable:p", -5, "is owed by us"},
+                 {"payable:m", -5, ""},
+                 {"payable:m", 5, "owes us"},
+                 {"commission", 0, ""},
+                 {"commission", 1, "owes us"},
+                 {"in_doubt:p", 0, ""},
+                 {"in_doubt:p", 1, "has a balance, and should have none"},
+                 {"refunds:p", 0, "not in the chart of accounts"},
+                 {"cash", 0, "not in the chart of accounts"}};
+    json_auto_t *rows = json_array();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        json_array_append_new(rows, json_pack("{s:s, s:i}", "account", cases[i].account, "balance", cases[i].balance));
+    balance_add_notes(rows);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_string_equal(balance_note(json_array_get(rows, i)), cases[i].note);
+        assert_string_equal(json_text(json_array_get(rows, i), "note", ""), cases[i].note);
+    }
+}
+
+static void test_balance_in_doubt(void **state)
+{
+    (void)state;
+    struct fact answer = {.slot = "capture"};
+    struct facts answered = {.items = &answer, .count = 1};
+    json_auto_t *transfers = json_array();
+    json_array_append_new(transfers, transfer("capture:doubt:0", "in_doubt", NULL, "in_doubt:p", "receivable:p", 700));
+    json_auto_t *open = balance_of(transfers, &NO_FACTS, NULL);
+    assert_int_equal(json_int(row_of(open, "in_doubt:p"), "pendingDebits", -1), 700);
+    assert_int_equal(json_int(row_of(open, "receivable:p"), "pendingCredits", -1), 700);
+    json_auto_t *known = balance_of(transfers, &answered, NULL);
+    assert_null(row_of(known, "in_doubt:p")); /* nothing is left of it */
+}
+
+static void test_balance_that_overflows(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    json_auto_t *transfers = json_array();
+    for (int i = 0; i < 2; i++) {
+        json_t *one = transfer("capture", "transfer", NULL, "payable:m", "commission", 1);
+        json_object_set_new(one, "amount", json_integer(INT64_MAX));
+        json_array_append_new(transfers, one);
+    }
+    assert_null(balance_of(transfers, &NO_FACTS, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+}
+
+/* -- transit */
+
+static void test_ages(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } cases[] = {{-1, "-"},
+                 {0, "0 ms"},
+                 {999, "999 ms"},
+                 {1000, "1 s"},
+                 {59999, "59 s"},
+                 {60000, "1 min 0 s"},
+                 {3599999, "59 min 59 s"},
+                 {3600000, "1 h 0 min"},
+                 {86399999, "23 h 59 min"},
+                 {90000000, "1 d 1 h"},
+                 {INT64_MAX, "106751991167 d 7 h"}};
+    char text[AGE_TEXT_MAX];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(age_text(cases[i].ms, text), cases[i].text);
+}
+
+static int64_t limit_of(const void *arg, const char *setting)
+{
+    (void)arg;
+    return strcmp(setting, "transit.in_doubt_ms") == 0 ? 1000 : 5000;
+}
+
+static json_t *transit_row(const char *account, int age_ms)
+{
+    json_t *row = json_pack("{s:s, s:s, s:i, s:i}", "account", account, "currency", "EUR", "amount",
+                            age_ms < 0 ? 0 : 1250, "items", age_ms < 0 ? 0 : 2);
+    if (age_ms < 0)
+        return row;
+    json_object_set_new(row, "oldest",
+                        json_pack("{s:s, s:s, s:s, s:i}", "paymentId", "8f14e45f-ceea-867d-8a1f-1a2b3c4d5e6f", "slot",
+                                  "auth:1", "at", "2026-11-20T10:00:00.000Z", "ageMs", age_ms));
+    if (age_ms % 2)
+        json_object_set_new(row, "notZeroFrom", json_string("2026-11-20T09:00:00.000Z"));
+    else
+        json_object_set_new(row, "since", json_string("2026-11-20T10:00:00.000Z"));
+    return row;
+}
+
+static void test_transit(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t size = 0;
+    json_auto_t *rows = json_array();
+    json_array_append_new(rows, transit_row("in_doubt:p", 1000));
+    json_array_append_new(rows, transit_row("in_doubt:q", 1001));
+    json_array_append_new(rows, transit_row("receivable:p", 5000));
+    json_array_append_new(rows, transit_row("payable:m", -1));
+    assert_int_equal(transit_judge(rows, limit_of, NULL), 1);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        assert_true(json_is_true(json_object_get(json_array_get(rows, i), "over")) == (i == 1));
+        assert_int_equal(json_int(json_array_get(rows, i), "limitMs", 0), i < 2 ? 1000 : 5000);
+    }
+    FILE *out = open_memstream(&text, &size);
+    transit_print(rows, out);
+    fclose(out);
+    assert_string_equal(text, "STATE  ACCOUNT          AMOUNT  ITEMS  OLDEST  LIMIT  NOT AT ZERO SINCE                "
+                              "OLDEST PAYMENT                       "
+                              "SLOT\n"
+                              "ok     in_doubt:p    12.50 EUR      2     1 s    1 s  2026-11-20T10:00:00.000Z         "
+                              "tx_8f14e45fceea867d8a1f1a2b3c4d5e6f  "
+                              "auth:1\n"
+                              "over   in_doubt:q    12.50 EUR      2     1 s    1 s  before 2026-11-20T09:00:00.000Z  "
+                              "tx_8f14e45fceea867d8a1f1a2b3c4d5e6f  "
+                              "auth:1\n"
+                              "ok     receivable:p  12.50 EUR      2     5 s    5 s  2026-11-20T10:00:00.000Z         "
+                              "tx_8f14e45fceea867d8a1f1a2b3c4d5e6f  "
+                              "auth:1\n"
+                              "ok     payable:m      0.00 EUR      0            5 s\n");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_balance),
         cmocka_unit_test(test_books_that_do_not_balance),
+        cmocka_unit_test(test_balance_notes),
+        cmocka_unit_test(test_balance_in_doubt),
+        cmocka_unit_test(test_balance_that_overflows),
+        cmocka_unit_test(test_ages),
+        cmocka_unit_test(test_transit),
         cmocka_unit_test(test_replay_effects),
         cmocka_unit_test(test_what_a_replay_cannot_mend),
         cmocka_unit_test(test_which_payment_a_letter_is_about),

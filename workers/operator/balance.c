@@ -5,6 +5,7 @@
 
 #include "common/json.h"
 #include "common/money.h"
+#include "ledger/book.h"
 #include "workers/operator/table.h"
 
 static json_t *account_row(json_t *rows, const char *account, const char *currency)
@@ -21,29 +22,40 @@ static json_t *account_row(json_t *rows, const char *account, const char *curren
     return row;
 }
 
-/* Amounts of one payment are bounded by its own: these sums cannot leave int64 unless the books are broken, and then
- * they stay where they were. */
-static void add(json_t *row, const char *member, int64_t amount)
+/* The books as they are being added up; the first sum that leaves int64 is the end. */
+struct sums {
+    json_t *rows;
+    struct err *err;
+    bool failed;
+};
+
+static void add(struct sums *sums, json_t *row, const char *member, int64_t amount)
 {
     int64_t sum = json_int(row, member, 0);
-    if (money_add(sum, amount, &sum, NULL) == 0)
+    if (money_add(sum, amount, &sum, sums->err) == 0)
         json_object_set_new(row, member, json_integer(sum));
+    else
+        sums->failed = true;
 }
 
-static void add_posted(json_t *rows, const char *debit, const char *credit, const char *currency, int64_t amount)
+static void add_posted(struct sums *sums, const json_t *transfer)
 {
-    json_t *row = account_row(rows, debit, currency);
-    add(row, "debits", amount);
-    add(row, "balance", amount);
-    row = account_row(rows, credit, currency);
-    add(row, "credits", amount);
-    add(row, "balance", -amount);
+    const char *currency = json_text(transfer, "currency", "");
+    int64_t amount = json_int(transfer, "amount", 0);
+    json_t *row = account_row(sums->rows, json_text(transfer, "debit", ""), currency);
+    add(sums, row, "debits", amount);
+    add(sums, row, "balance", amount);
+    row = account_row(sums->rows, json_text(transfer, "credit", ""), currency);
+    add(sums, row, "credits", amount);
+    add(sums, row, "balance", -amount);
 }
 
-static void add_pending(json_t *rows, const char *debit, const char *credit, const char *currency, int64_t amount)
+static void add_pending(struct sums *sums, const json_t *transfer, int sign)
 {
-    add(account_row(rows, debit, currency), "pendingDebits", amount);
-    add(account_row(rows, credit, currency), "pendingCredits", amount);
+    const char *currency = json_text(transfer, "currency", "");
+    int64_t amount = sign * json_int(transfer, "amount", 0);
+    add(sums, account_row(sums->rows, json_text(transfer, "debit", ""), currency), "pendingDebits", amount);
+    add(sums, account_row(sums->rows, json_text(transfer, "credit", ""), currency), "pendingCredits", amount);
 }
 
 static const json_t *hold_of(const json_t *transfers, const char *slot)
@@ -56,31 +68,33 @@ static const json_t *hold_of(const json_t *transfers, const char *slot)
     return NULL;
 }
 
-/* Posting or voiding a hold ends all of it, whatever part was posted. */
-static void end_hold(json_t *rows, const json_t *transfers, const json_t *by)
+static bool is_in_doubt(const json_t *transfer, const struct facts *facts)
 {
-    const json_t *hold = hold_of(transfers, json_text(by, "pendingOf", ""));
-    if (hold)
-        add_pending(rows, json_text(hold, "debit", ""), json_text(hold, "credit", ""), json_text(hold, "currency", ""),
-                    -json_int(hold, "amount", 0));
+    char answer[SLOT_SIZE];
+    return !facts_find(facts, book_doubt_answer(json_text(transfer, "slot", ""), answer));
 }
 
-json_t *balance_of(const json_t *transfers)
+static void add_transfer(struct sums *sums, const json_t *transfers, const json_t *transfer, const struct facts *facts)
 {
-    json_t *rows = json_array();
-    for (size_t i = 0; i < json_array_size(transfers); i++) {
-        const json_t *row = json_array_get(transfers, i);
-        const char *kind = json_text(row, "kind", ""), *currency = json_text(row, "currency", "");
-        const char *debit = json_text(row, "debit", ""), *credit = json_text(row, "credit", "");
-        int64_t amount = json_int(row, "amount", 0);
-        if (strcmp(kind, "hold") == 0)
-            add_pending(rows, debit, credit, currency, amount);
-        else
-            end_hold(rows, transfers, row);
-        if (strcmp(kind, "post") == 0 || strcmp(kind, "transfer") == 0)
-            add_posted(rows, debit, credit, currency, amount);
-    }
-    return rows;
+    const char *kind = json_text(transfer, "kind", "");
+    const json_t *hold = hold_of(transfers, json_text(transfer, "pendingOf", ""));
+    if (hold) /* posting or voiding a hold ends all of it, whatever part was posted */
+        add_pending(sums, hold, -1);
+    if (strcmp(kind, "hold") == 0 || (strcmp(kind, "in_doubt") == 0 && is_in_doubt(transfer, facts)))
+        add_pending(sums, transfer, 1);
+    if (strcmp(kind, "post") == 0 || strcmp(kind, "transfer") == 0)
+        add_posted(sums, transfer);
+}
+
+json_t *balance_of(const json_t *transfers, const struct facts *facts, struct err *err)
+{
+    struct sums sums = {.rows = json_array(), .err = err};
+    for (size_t i = 0; i < json_array_size(transfers); i++)
+        add_transfer(&sums, transfers, json_array_get(transfers, i), facts);
+    if (!sums.failed)
+        return sums.rows;
+    json_decref(sums.rows);
+    return NULL;
 }
 
 json_t *balance_sums(const json_t *balances, struct err *err)
@@ -104,17 +118,44 @@ static const char *money_of(const json_t *row, const char *member, char ret[stat
     return money_format(json_int(row, member, 0), json_text(row, "currency", ""), ret);
 }
 
+const char *balance_note(const json_t *row)
+{
+    const struct chart_row *account = chart_find(json_text(row, "account", ""));
+    int64_t balance = json_int(row, "balance", 0);
+    if (!account || account->use == CHART_DERIVED)
+        return "not in the chart of accounts";
+    if (balance != 0 && account->side == CHART_NEVER)
+        return "has a balance, and should have none";
+    if ((balance > 0 && account->side == CHART_CREDIT) || (balance < 0 && account->side == CHART_DEBIT))
+        return account->side == CHART_CREDIT ? "owes us" : "is owed by us";
+    return "";
+}
+
+void balance_add_notes(json_t *balances)
+{
+    for (size_t i = 0; i < json_array_size(balances); i++) {
+        json_t *row = json_array_get(balances, i);
+        const char *note = balance_note(row);
+        if (note[0] != '\0')
+            json_object_set_new(row, "note", json_string(note));
+    }
+}
+
 void balance_print(const json_t *balances, FILE *out)
 {
     static const char *const headings[] = {"ACCOUNT",         ">DEBITS",          ">CREDITS", ">BALANCE",
-                                           ">PENDING DEBITS", ">PENDING CREDITS", NULL};
+                                           ">PENDING DEBITS", ">PENDING CREDITS", "NOTE",     NULL};
     struct table *table = table_new(headings);
     for (size_t i = 0; i < json_array_size(balances); i++) {
         const json_t *row = json_array_get(balances, i);
         char text[5][MONEY_TEXT_MAX];
-        const char *cells[] = {json_text(row, "account", ""),           money_of(row, "debits", text[0]),
-                               money_of(row, "credits", text[1]),       money_of(row, "balance", text[2]),
-                               money_of(row, "pendingDebits", text[3]), money_of(row, "pendingCredits", text[4])};
+        const char *cells[] = {json_text(row, "account", ""),
+                               money_of(row, "debits", text[0]),
+                               money_of(row, "credits", text[1]),
+                               money_of(row, "balance", text[2]),
+                               money_of(row, "pendingDebits", text[3]),
+                               money_of(row, "pendingCredits", text[4]),
+                               json_text(row, "note", "")};
         table_row(table, cells);
     }
     table_print(table, "no transfers", out);

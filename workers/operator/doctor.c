@@ -12,12 +12,14 @@
 #include "common/mem.h"
 #include "ledger/migrate.h"
 #include "ledger/read.h"
+#include "ledger/transit.h"
 #include "queues/management.h"
 #include "queues/topology.h"
 #include "queues/url.h"
 #include "workers/operator/findings.h"
 #include "workers/operator/operator.h"
 #include "workers/operator/sender.h"
+#include "workers/operator/transit.h"
 #include "workers/program.h"
 
 enum {
@@ -213,6 +215,18 @@ static void check_balance(json_t *findings, struct db *db)
         finding_add(findings, "trial balance", HEALTH_PROBLEM, NULL, "%s", err.text);
 }
 
+static void check_transit(json_t *findings, const struct config *config, struct db *db)
+{
+    struct err err = {0};
+    json_auto_t *rows = transit_read(db, &err);
+    if (!rows) {
+        finding_add(findings, "transit accounts", HEALTH_PROBLEM, NULL, "%s", err.text);
+        return;
+    }
+    transit_judge(rows, operator_setting, config);
+    judge_transit(findings, rows);
+}
+
 static void check_ledger(struct op *op, json_t *findings)
 {
     struct err err = {0};
@@ -229,6 +243,7 @@ static void check_ledger(struct op *op, json_t *findings)
     check_held(findings, db);
     check_payments(findings, op->config, db);
     check_balance(findings, db);
+    check_transit(findings, op->config, db);
 }
 
 /* -- broker */

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/money.h"
 #include "queues/topology.h"
 #include "workers/operator/balance.h"
 #include "workers/operator/table.h"
+#include "workers/operator/transit.h"
 
 enum { DETAIL_SIZE = 1024 };
 
@@ -178,6 +180,29 @@ void judge_balance(json_t *findings, const json_t *balances)
     if (good)
         finding_add(findings, "trial balance", HEALTH_OK, NULL, "%zu currencies, each sums to zero",
                     json_object_size(sums));
+}
+
+void judge_transit(json_t *findings, const json_t *rows)
+{
+    size_t over = 0;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        char amount[MONEY_TEXT_MAX], age[AGE_TEXT_MAX], limit[AGE_TEXT_MAX];
+        if (!json_is_true(json_object_get(row, "over")) || over++ >= DIFFERENCES_SHOWN)
+            continue;
+        finding_add(
+            findings, "transit accounts", HEALTH_WARNING,
+            "`acquit ledger balance --transit` names its oldest payment, `acquit payment show` what it waits for",
+            "%s has %s, the oldest for %s; its limit is %s", json_text(row, "account", ""),
+            money_format(json_int(row, "amount", 0), json_text(row, "currency", ""), amount),
+            age_text(json_int(json_object_get(row, "oldest"), "ageMs", 0), age),
+            age_text(json_int(row, "limitMs", 0), limit));
+    }
+    if (over > DIFFERENCES_SHOWN)
+        finding_add(findings, "transit accounts", HEALTH_WARNING, "`acquit ledger balance --transit`",
+                    "%zu further ones are over their limit", over - DIFFERENCES_SHOWN);
+    if (!over)
+        finding_add(findings, "transit accounts", HEALTH_OK, NULL, "%zu, each within its limit", json_array_size(rows));
 }
 
 bool stands_still(const struct facts *facts, const struct payment *payment, int64_t stand_still_ms, int64_t now_ms)

@@ -32,6 +32,8 @@ void judge_topology(json_t *findings, const json_t *differences);
 void judge_queues(json_t *findings, const json_t *queues, bool dual);
 /* As read_trial_balance(). */
 void judge_balance(json_t *findings, const json_t *balances);
+/* As transit_judge() leaves them. */
+void judge_transit(json_t *findings, const json_t *rows);
 /* Something is due, and nothing has happened for that long. */
 bool stands_still(const struct facts *facts, const struct payment *payment, int64_t stand_still_ms, int64_t now_ms);
 

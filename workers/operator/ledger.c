@@ -1,13 +1,17 @@
-/* ledger.c - acquit ledger balance, acquit migrate, acquit id */
+/* ledger.c - acquit ledger balance, acquit ledger chart, acquit migrate, acquit id */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/json.h"
+#include "ledger/chart.h"
 #include "ledger/migrate.h"
 #include "ledger/read.h"
+#include "ledger/transit.h"
 #include "workers/operator/balance.h"
 #include "workers/operator/operator.h"
+#include "workers/operator/table.h"
+#include "workers/operator/transit.h"
 
 enum { MIGRATE_TIMEOUT_MS = 600 * 1000 /* one migration; building an index takes its time */ };
 
@@ -32,15 +36,41 @@ static void print_sums(const json_t *sums)
     }
 }
 
+static int show_transit(struct op *op, struct err *err)
+{
+    json_auto_t *rows = transit_read(op->db, err);
+    if (!rows)
+        return -1;
+    size_t over = transit_judge(rows, operator_setting, op->config);
+    if (op->json) {
+        operator_print(json_pack("{s:O, s:b}", "accounts", rows, "inTime", over == 0));
+    } else {
+        transit_print(rows, stdout);
+        printf("%zu of %zu are over their limit\n", over, json_array_size(rows));
+    }
+    return over ? EXIT_NO : 0;
+}
+
+const struct option_row ledger_balance_options[] = {
+    {.name = "transit",
+     .kind = OPTION_FLAG,
+     .sentence =
+         "what is on the accounts that have to come back to zero, and since when; exit 1 when one is over its limit"},
+    {0},
+};
+
 int cmd_ledger_balance(struct op *op, struct err *err)
 {
     if (!operator_db(op, err))
         return -1;
+    if (args_flag(&op->args, "transit"))
+        return show_transit(op, err);
     json_t *balances = read_trial_balance(op->db, err);
     json_t *sums = balances ? balance_sums(balances, err) : NULL;
     int code = -1;
     if (sums) {
         code = all_zero(sums) ? 0 : EXIT_NO;
+        balance_add_notes(balances);
         if (op->json) {
             operator_print(json_pack("{s:O, s:O, s:b}", "accounts", balances, "sums", sums, "balanced", code == 0));
         } else {
@@ -51,6 +81,48 @@ int cmd_ledger_balance(struct op *op, struct err *err)
     json_decref(balances);
     json_decref(sums);
     return code;
+}
+
+/* -- ledger chart */
+
+/* "pending: transit.hold_ms": what has to be back at zero, and which setting says when. */
+static const char *transit_text(const struct chart_row *row, char ret[static ACCOUNT_SIZE])
+{
+    snprintf(ret, ACCOUNT_SIZE, "%s%s",
+             row->transit == CHART_PENDING ? "pending: " : "balance: ", row->limit ? row->limit : "");
+    return row->transit == CHART_STAYS ? "" : ret;
+}
+
+static json_t *chart_view(const struct chart_row *row)
+{
+    char form[ACCOUNT_SIZE];
+    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:b}", "account", chart_form(row, form), "meaning", row->meaning,
+                     "balance", chart_side_text(row->side), "use", chart_use_text(row->use), "limit", row->limit,
+                     "mayHaveFloor", row->may_floor);
+}
+
+int cmd_ledger_chart(struct op *op, struct err *err)
+{
+    (void)err; /* cannot fail */
+    static const char *const headings[] = {"ACCOUNT", "MEANING", "BALANCE", "USE", "BACK AT ZERO", "FLOOR", NULL};
+    struct table *table = table_new(headings);
+    json_t *views = json_array();
+    const struct chart_row *row;
+    for (size_t i = 0; (row = chart_row(i)); i++) {
+        char form[ACCOUNT_SIZE], transit[ACCOUNT_SIZE];
+        const char *cells[] = {chart_form(row, form),      row->meaning,
+                               chart_side_text(row->side), chart_use_text(row->use),
+                               transit_text(row, transit), row->may_floor ? "may have one" : ""};
+        table_row(table, cells);
+        json_array_append_new(views, chart_view(row));
+    }
+    if (op->json)
+        operator_print(json_pack("{s:O}", "accounts", views));
+    else
+        table_print(table, "", stdout);
+    json_decref(views);
+    table_free(table);
+    return 0;
 }
 
 /* -- migrate */

@@ -49,3 +49,8 @@ int operator_no_payment(struct op *op, struct uuid payment, struct err *err)
     db_result_free(rows);
     return -1;
 }
+
+int64_t operator_setting(const void *config, const char *name)
+{
+    return config_int(config, name);
+}

@@ -27,6 +27,8 @@ struct op {
 
 /* The ledger, read-only. NULL with an error. */
 struct db *operator_db(struct op *op, struct err *err) MUST_CHECK;
+/* An integer setting of a configuration, for who must not know the configuration itself. */
+int64_t operator_setting(const void *config, const char *name);
 /* Prints a result for programs; taken over. */
 void operator_print(json_t *result);
 /* An id as people type it, `tx_...` or a UUID. */
@@ -39,11 +41,12 @@ int operator_key(const char *given, struct note_key *ret, struct err *err) MUST_
 typedef int command_function(struct op *op, struct err *err);
 command_function cmd_payment_show, cmd_payment_list, cmd_payment_cancel, cmd_payment_refund, cmd_dlq_list, cmd_dlq_show,
     cmd_dlq_replay, cmd_dlq_discard, cmd_topology_apply, cmd_topology_check, cmd_topology_users, cmd_migrate,
-    cmd_ledger_balance, cmd_ledger_verify, cmd_id_payment, cmd_config_check, cmd_config_show, cmd_config_manual,
-    cmd_doctor, cmd_completion_bash, cmd_ledger_prove, cmd_receipt_verify, cmd_ledger_keygen, cmd_ledger_key,
-    cmd_ledger_archive, cmd_ledger_restore;
+    cmd_ledger_balance, cmd_ledger_chart, cmd_ledger_verify, cmd_id_payment, cmd_config_check, cmd_config_show,
+    cmd_config_manual, cmd_doctor, cmd_completion_bash, cmd_ledger_prove, cmd_receipt_verify, cmd_ledger_keygen,
+    cmd_ledger_key, cmd_ledger_archive, cmd_ledger_restore;
 extern const struct option_row payment_list_options[], payment_cancel_options[], payment_refund_options[],
-    dlq_list_options[], dlq_word_options[], topology_users_options[], migrate_options[], ledger_verify_options[],
-    ledger_prove_options[], receipt_verify_options[], ledger_key_options[], ledger_archive_options[];
+    dlq_list_options[], dlq_word_options[], topology_users_options[], migrate_options[], ledger_balance_options[],
+    ledger_verify_options[], ledger_prove_options[], receipt_verify_options[], ledger_key_options[],
+    ledger_archive_options[];
 
 #endif

@@ -169,11 +169,14 @@ static json_t *head_view(const struct payment *payment)
                      payment->received ? json_text(payment->received->body, "publisher", NULL) : NULL);
 }
 
-static void show(const struct op *op, const struct facts *facts, const struct payment *payment, json_t *transfers)
+static int show(const struct op *op, const struct facts *facts, const struct payment *payment, json_t *transfers,
+                struct err *err)
 {
     struct next next;
     saga_next(payment, &next);
-    json_t *balance = balance_of(transfers);
+    json_t *balance = balance_of(transfers, facts, err);
+    if (!balance)
+        return -1;
     if (op->json) {
         json_t *view = head_view(payment);
         json_object_set_new(view, "facts", facts_view(facts));
@@ -190,6 +193,7 @@ static void show(const struct op *op, const struct facts *facts, const struct pa
         print_follow_ups(&next);
     }
     json_decref(balance);
+    return 0;
 }
 
 int cmd_payment_show(struct op *op, struct err *err)
@@ -210,7 +214,7 @@ int cmd_payment_show(struct op *op, struct err *err)
     else if (transfers && !op->json)
         print_timeline(&facts); /* facts that contradict each other are shown, and then why they do */
     if (code == 0)
-        show(op, &facts, &payment, transfers);
+        code = show(op, &facts, &payment, transfers, err);
     json_decref(transfers);
     payment_clear(&payment);
     facts_clear(&facts);
