@@ -23,11 +23,10 @@ static const char *number(int64_t n, char ret[static NUMBER_SIZE])
 
 int read_dual_now(struct db *db, struct dual_now *ret, struct err *err)
 {
-    struct db_result *rows =
-        db_query(db,
-                 "select floor(extract(epoch from clock_timestamp()) * 1000)::bigint,"
-                 " (select coalesce(max(seq), 0) from ledger.event e where " BEGINS("e") ")",
-                 0, NULL, err);
+    struct db_result *rows = db_query(db,
+                                      "select floor(extract(epoch from clock_timestamp()) * 1000)::bigint,"
+                                      " (select coalesce(max(seq), 0) from ledger.event e where " BEGINS("e") ")",
+                                      0, NULL, err);
     if (!rows)
         return -1;
     *ret = (struct dual_now){.wall_ms = db_int(rows, 0, 0), .newest_seq = db_int(rows, 0, 1)};

@@ -378,8 +378,9 @@ void tokens_effect_retrieve(struct call *call)
 {
     const struct reservation *r = map_get(&reservations, call->payment);
     if (!r || call->fault.kind == FAULT_DECLINE) {
-        answer_json(call, 200, json_pack("{s:s, s:n, s:i, s:s}", "paymentId", call->payment, "tokenId", "quantity", 0,
-                                         "status", "unknown"));
+        answer_json(call, 200,
+                    json_pack("{s:s, s:n, s:i, s:s}", "paymentId", call->payment, "tokenId", "quantity", 0, "status",
+                              "unknown"));
         return;
     }
     char at[TIME_SIZE];
@@ -408,8 +409,7 @@ static bool rewrite(struct reservation *r, const json_t *body)
     if ((token && (!json_is_string(token) || json_string_length(token) >= sizeof r->token)) ||
         (quantity && (!json_is_integer(quantity) || json_integer_value(quantity) < 1 ||
                       json_integer_value(quantity) > MAX_QUANTITY)) ||
-        (json_object_get(body, "status") &&
-         !state_named(json_string_value(json_object_get(body, "status")), &state)))
+        (json_object_get(body, "status") && !state_named(json_string_value(json_object_get(body, "status")), &state)))
         return false;
     set_state(r, STATE_RELEASED); /* gives back what it took */
     if (token)

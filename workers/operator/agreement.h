@@ -33,7 +33,7 @@ enum {
     DIFFERENCE_KIND_COUNT = 0 DIFFERENCES(X)
 #undef X
 };
-const char *difference_name(enum difference_kind kind); /* "PAID_NOT_ACTIVE" */
+const char *difference_name(enum difference_kind kind);   /* "PAID_NOT_ACTIVE" */
 const char *difference_remedy(enum difference_kind kind); /* a sentence: what to do about it */
 
 enum {
@@ -57,7 +57,7 @@ struct dual_told {
 
 struct difference {
     enum difference_kind kind;
-    char who[DUAL_NAME_SIZE];                            /* "tokens", a validator, or "ledger": the facts alone say so */
+    char who[DUAL_NAME_SIZE]; /* "tokens", a validator, or "ledger": the facts alone say so */
     char ours[DUAL_WORDS_SIZE], theirs[DUAL_WORDS_SIZE]; /* both sides' words */
     int64_t since_ms, their_since_ms;                    /* of each; 0: not known */
 };

@@ -20,12 +20,12 @@
 #include "workers/operator/sender.h"
 
 enum {
-    PAGE_ROWS = 64,            /* payments in memory at once */
-    ROUNDS_MAX = 3,            /* times that a payment is asked about while its facts go on growing */
-    STATEMENT_MS = 60000,      /* of one statement */
-    GRACE_MS = 60000,          /* a payment is judged as one at rest when nothing was written about it for so long */
-    WITHIN_MS = 3600000,       /* the whole audit */
-    DAY_MS = 86400000,         /* the most of these two */
+    PAGE_ROWS = 64,       /* payments in memory at once */
+    ROUNDS_MAX = 3,       /* times that a payment is asked about while its facts go on growing */
+    STATEMENT_MS = 60000, /* of one statement */
+    GRACE_MS = 60000,     /* a payment is judged as one at rest when nothing was written about it for so long */
+    WITHIN_MS = 3600000,  /* the whole audit */
+    DAY_MS = 86400000,    /* the most of these two */
     SHOWN = 200,
     SHOWN_MOST = 10000,       /* also the most payments that are looked at */
     CLOCK_SLACK_MS = 3600000, /* facts are not written quite in the order of their times */
@@ -40,7 +40,12 @@ const struct option_row audit_dual_options[] = {
      .sentence = "only payments that began, or began a refund, since then: 2026-11-20T10:00:00Z, or 90m, 12h, 7d ago"},
     {.name = "open", .kind = OPTION_FLAG, .sentence = "only payments for which something is still to be done"},
     {.name = "payment", .kind = OPTION_TEXT, .value = "ID", .sentence = "only this one"},
-    {.name = "before", .kind = OPTION_INT, .least = 1, .most = INT64_MAX, .value = "SEQ", .sentence = "go on from here"},
+    {.name = "before",
+     .kind = OPTION_INT,
+     .least = 1,
+     .most = INT64_MAX,
+     .value = "SEQ",
+     .sentence = "go on from here"},
     {.name = "limit",
      .kind = OPTION_INT,
      .least = 1,
@@ -59,7 +64,9 @@ const struct option_row audit_dual_options[] = {
      .most = DAY_MS,
      .value = "MS",
      .sentence = "deadline of the whole audit (3600000)"},
-    {.name = "look", .kind = OPTION_FLAG, .sentence = "have what is due of differing payments said again: payment.look"},
+    {.name = "look",
+     .kind = OPTION_FLAG,
+     .sentence = "have what is due of differing payments said again: payment.look"},
     {0},
 };
 
@@ -314,7 +321,8 @@ static int check_dual(const struct subject *subject, const char *text, struct er
     if (!facts_find(&subject->about.facts, "received"))
         return err_set(err, ERR_NOT_FOUND, "there is no payment %s", text);
     if (subject->about.folded && payment->flow != FLOW_DUAL)
-        return err_set(err, ERR_NOT_FOUND, "payment %s is not dual: it has neither a proof nor tokens to compare", text);
+        return err_set(err, ERR_NOT_FOUND, "payment %s is not dual: it has neither a proof nor tokens to compare",
+                       text);
     return 0;
 }
 
@@ -404,7 +412,8 @@ static int read_since(struct audit *audit, struct err *err)
         audit->since_ms = clock_wall_ms() - age_ms;
     else if (clock_parse(text, &audit->since_ms) < 0)
         return err_set(err, ERR_INVALID,
-                       "--since %s: give a time such as 2026-11-20T10:00:00Z, or how long ago: 30s, 90m, 12h, 7d", text);
+                       "--since %s: give a time such as 2026-11-20T10:00:00Z, or how long ago: 30s, 90m, 12h, 7d",
+                       text);
     return 0;
 }
 

@@ -122,7 +122,7 @@ static void print_end(const struct audit_report *report, const struct audit_end 
         printf("the time was up: go on with --before %" PRId64 "\n", end->next);
     printf("%" PRId64 " differences, %" PRId64 " questions without an answer%s\n", report->differences,
            report->unanswered,
-           report->differences              ? ""
+           report->differences               ? ""
            : !audit_report_code(report, end) ? ": both sides agree"
                                              : ": nobody knows yet whether both sides agree");
 }
@@ -134,8 +134,8 @@ static json_t *end_json(const struct audit_report *report, const struct audit_en
                      end->complete ? json_null() : json_integer(end->next), "payments", (json_int_t)report->payments,
                      "open", (json_int_t)report->open, "inFlight", (json_int_t)report->in_flight, "questions",
                      (json_int_t)end->asked, "looks", (json_int_t)end->looks, "differenceCount",
-                     (json_int_t)report->differences, "unansweredCount", (json_int_t)report->unanswered,
-                     "differences", report->difference_rows, "unanswered", report->unanswered_rows);
+                     (json_int_t)report->differences, "unansweredCount", (json_int_t)report->unanswered, "differences",
+                     report->difference_rows, "unanswered", report->unanswered_rows);
 }
 
 void audit_report_end(struct audit_report *report, const struct audit_end *end)

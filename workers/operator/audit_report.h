@@ -29,10 +29,10 @@ void audit_report_payment(struct audit_report *report, struct uuid id, const str
 /* How it ended. */
 struct audit_end {
     int64_t asked;
-    bool complete;   /* else the time was up, */
-    int64_t next;    /* and --before NEXT goes on */
-    int64_t looks;   /* payment.look confirmed by the broker */
-    int64_t unsaid;  /* and those that were not */
+    bool complete;  /* else the time was up, */
+    int64_t next;   /* and --before NEXT goes on */
+    int64_t looks;  /* payment.look confirmed by the broker */
+    int64_t unsaid; /* and those that were not */
     bool looks_meant /* --look was given */;
 };
 void audit_report_end(struct audit_report *report, const struct audit_end *end);

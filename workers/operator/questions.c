@@ -150,8 +150,8 @@ static struct party *party_of(const struct seat *seat)
     struct questions *questions = seat->questions;
     return seat->who == TOKENS_PARTY
                ? &questions->parties[TOKENS_PARTY]
-               : &questions->parties[1 + validator_numbered(questions,
-                                                             seat->about->told.validators[seat->who - 1].name)];
+               : &questions
+                      ->parties[1 + validator_numbered(questions, seat->about->told.validators[seat->who - 1].name)];
 }
 
 /* ---- answers ---- */

@@ -106,12 +106,9 @@ static int read_since(const json_t *root, int64_t *ret_ms, struct err *err)
 /* A standing that is a vote needs that very vote, and one without a vote has none. */
 static int check_sense(const struct pop_state *state, struct err *err)
 {
-    static const int wanted[POP_STANDING_COUNT] = {[POP_IS_UNSEEN] = POP_NO_VOTE,
-                                                   [POP_IS_PENDING] = POP_NO_VOTE,
-                                                   [POP_IS_VALID] = POP_VOTE_VALID,
-                                                   [POP_IS_INVALID] = POP_VOTE_INVALID,
-                                                   [POP_IS_COMMITTED] = -1,
-                                                   [POP_IS_REVOKED] = -1};
+    static const int wanted[POP_STANDING_COUNT] = {
+        [POP_IS_UNSEEN] = POP_NO_VOTE,       [POP_IS_PENDING] = POP_NO_VOTE, [POP_IS_VALID] = POP_VOTE_VALID,
+        [POP_IS_INVALID] = POP_VOTE_INVALID, [POP_IS_COMMITTED] = -1,        [POP_IS_REVOKED] = -1};
     if (wanted[state->standing] >= 0 && wanted[state->standing] != (int)state->vote)
         return err_set(err, ERR_INVALID, "the statement says %s, and its vote something else",
                        standings[state->standing]);
