@@ -1,5 +1,6 @@
 """`acquit audit dual`: the ledger, the token system and the validators say the same, or what differs is named."""
 
+import concurrent.futures
 import contextlib
 import io
 import json
@@ -222,6 +223,22 @@ def test_who_does_not_answer_is_unknown(world):
     _, said = audit(world, "--payment", payment, "--within-ms", "500", code=75)
     assert time.monotonic() - begun < 2 and said["unanswered"][0]["who"] == "tokens"
     assert "whole audit's deadline" in said["unanswered"][0]["why"]
+
+
+def test_facts_that_grow_while_the_question_is_out(world):
+    """Two moments are no difference: the facts were read before a refund in full, the answer came after it."""
+    payment = completed(world)
+    world.fault(payment, "token.retrieve", "silent", times=1)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(audit, world, "--payment", payment)
+        farms.wait_for(lambda: world.requests(payment, "token.retrieve"), 10, "the question")
+        refund(world, payment)
+        world.wait_fact(payment, "token:released")
+        world.wait_fact(payment, "pop:revoked")
+        asked = len(world.requests(payment, "token.retrieve"))
+        code, said = running.result()
+    assert asked == 1, "the refund was to be over before the second question"
+    assert code == 0 and said["agree"] and len(world.requests(payment, "token.retrieve")) == 3, said
 
 
 def test_who_is_silent_is_given_up(world):
