@@ -18,7 +18,8 @@ static void check(const struct tokens_request *request, int status, const char *
     MUST(json_is_object(root) || answer.outcome == TOKENS_UNKNOWN);
     MUST(answer.outcome != TOKENS_DONE || status == 200 || status == 201);
     const struct tokens_state *state = &answer.state;
-    MUST(memchr(state->token_id, '\0', sizeof state->token_id) && *tokens_status_text(state->status));
+    MUST(is_clean(state->token_id, sizeof state->token_id) && memchr(state->token_id, '\0', sizeof state->token_id) &&
+         *tokens_status_text(state->status));
     MUST(request->operation == TOKENS_ASK || (!*state->token_id && !state->quantity && !state->status));
     MUST(answer.outcome == TOKENS_DONE || (!*state->token_id && !state->quantity && !state->status));
     MUST((*state->token_id != '\0') == (state->quantity > 0));

@@ -131,6 +131,7 @@ static void test_what_its_own_books_say(void **state)
         {200, BOOKS("\"seat-1\"", "2", "lent"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
         {200, BOOKS("\"\"", "0", "active"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
         {200, BOOKS("\"seat-1\"", "0", "active"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {200, BOOKS("\"seat\\u001b[2J\"", "2", "active"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
         {200, BOOKS("\"seat-1\"", "-1", "reserved"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
         {200, BOOKS("\"seat-1\"", "2.5", "reserved"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
         {200, BOOKS("\"seat-1\"", "2", "unknown"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
@@ -153,7 +154,11 @@ static void test_what_its_own_books_say(void **state)
     }
     struct tokens_request request = request_of(TOKENS_ASK);
     struct tokens_answer answer;
-    const char *body = BOOKS("\"seat-1\"", "2", "active");
+    const char *body = BOOKS("\"4111111111111111\"", "2", "active"); /* L11 */
+    tokens_decode(&request, 200, body, strlen(body), &answer);
+    assert_int_equal(answer.outcome, TOKENS_DONE);
+    assert_null(strstr(answer.state.token_id, "4111111111"));
+    body = BOOKS("\"seat-1\"", "2", "active");
     tokens_decode(&request, 200, body, strlen(body), &answer);
     assert_string_equal(answer.state.token_id, "seat-1");
     assert_int_equal(answer.state.changed_at_ms, 1795168800000);

@@ -29,7 +29,7 @@ enum {
     SHOWN = 200,
     SHOWN_MOST = 10000,       /* also the most payments that are looked at */
     CLOCK_SLACK_MS = 3600000, /* facts are not written quite in the order of their times */
-    LOOKS_MS = 10000,         /* to say all looks */
+    LOOKS_MS = 5000,          /* to say all looks */
     AGE_UNITS = 4,
 };
 
@@ -364,19 +364,26 @@ static int say_look(struct audit *audit, struct sender *sender, const struct loo
     return r;
 }
 
-static int say_looks(struct audit *audit, struct err *err)
+static int send_looks(struct audit *audit, struct sender *sender, struct err *err)
+{
+    if (sender_open(sender, audit->op->config, err) < 0 || sender_ready(sender, err) < 0)
+        return -1;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < audit->look_count; i++)
+        r = say_look(audit, sender, &audit->looks[i], err);
+    sender_flush(sender);
+    return r;
+}
+
+/* What was found is reported in any case. */
+static void say_looks(struct audit *audit)
 {
     struct sender sender = {.until_ms = clock_monotonic_ms() + LOOKS_MS};
-    int r = audit->look_count ? sender_open(&sender, audit->op->config, err) : 0;
-    if (r == 0 && audit->look_count)
-        r = sender_ready(&sender, err);
-    for (size_t i = 0; r == 0 && i < audit->look_count; i++)
-        r = say_look(audit, &sender, &audit->looks[i], err);
-    if (r == 0 && audit->look_count)
-        sender_flush(&sender);
+    struct err err = {0};
+    if (audit->look_count && send_looks(audit, &sender, &err) < 0)
+        fprintf(stderr, "acquit: payment.look: %s\n", err.text);
     sender_close(&sender);
     audit->end.unsaid = (int64_t)audit->look_count - audit->end.looks;
-    return r;
 }
 
 /* ---- the command ---- */
@@ -406,6 +413,8 @@ static int read_since(struct audit *audit, struct err *err)
     const char *text = args_text(&audit->op->args, "since", NULL);
     int64_t age_ms;
     audit->since_ms = INT64_MIN;
+    if (args_text(&audit->op->args, "payment", NULL) && (text || args_int(&audit->op->args, "before", 0)))
+        return err_set(err, ERR_INVALID, "--payment is one payment, whenever it began: leave out --since and --before");
     if (!text)
         return 0;
     if (read_age(text, &age_ms))
@@ -446,7 +455,7 @@ static int run(struct audit *audit, struct err *err)
     int r = payment ? examine_one(audit, payment, err) : examine_all(audit, err);
     audit->end.asked = questions_asked(audit->questions);
     if (r == 0)
-        r = say_looks(audit, err);
+        say_looks(audit);
     return r;
 }
 

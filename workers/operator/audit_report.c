@@ -117,7 +117,7 @@ static void print_end(const struct audit_report *report, const struct audit_end 
         printf("only the first %" PRId64 " of a kind are shown; --limit shows more\n", report->limit);
     if (end->looks_meant)
         printf("payment.look was said for %" PRId64 " payments%s\n", end->looks,
-               end->unsaid ? "; the broker did not confirm others: ask again" : "");
+               end->unsaid ? "; of others the broker did not confirm it: ask again" : "");
     if (!end->complete)
         printf("the time was up: go on with --before %" PRId64 "\n", end->next);
     printf("%" PRId64 " differences, %" PRId64 " questions without an answer%s\n", report->differences,
@@ -129,13 +129,14 @@ static void print_end(const struct audit_report *report, const struct audit_end 
 
 static json_t *end_json(const struct audit_report *report, const struct audit_end *end)
 {
-    return json_pack("{s:b, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:O}", "agree",
+    return json_pack("{s:b, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:O}", "agree",
                      audit_report_code(report, end) == 0, "complete", (int)end->complete, "next",
                      end->complete ? json_null() : json_integer(end->next), "payments", (json_int_t)report->payments,
                      "open", (json_int_t)report->open, "inFlight", (json_int_t)report->in_flight, "questions",
-                     (json_int_t)end->asked, "looks", (json_int_t)end->looks, "differenceCount",
-                     (json_int_t)report->differences, "unansweredCount", (json_int_t)report->unanswered, "differences",
-                     report->difference_rows, "unanswered", report->unanswered_rows);
+                     (json_int_t)end->asked, "looks", (json_int_t)end->looks, "looksUnsaid", (json_int_t)end->unsaid,
+                     "differenceCount", (json_int_t)report->differences, "unansweredCount",
+                     (json_int_t)report->unanswered, "differences", report->difference_rows, "unanswered",
+                     report->unanswered_rows);
 }
 
 void audit_report_end(struct audit_report *report, const struct audit_end *end)
@@ -151,5 +152,5 @@ int audit_report_code(const struct audit_report *report, const struct audit_end 
 {
     if (report->differences)
         return EXIT_NO;
-    return report->unanswered || !end->complete || end->unsaid ? EXIT_AGAIN : 0;
+    return report->unanswered || !end->complete ? EXIT_AGAIN : 0;
 }

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/pan.h"
 #include "workers/providers/answer.h"
 
 static const struct rule {
@@ -120,6 +121,15 @@ static bool read_status(const json_t *root, enum tokens_status *ret)
     return false;
 }
 
+/* It goes to people's terminals: no control characters. */
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return false;
+    return true;
+}
+
 /* Which tokens, and how many. Only what was never reserved has none. */
 static bool read_tokens(const json_t *root, struct tokens_state *ret)
 {
@@ -128,9 +138,10 @@ static bool read_tokens(const json_t *root, struct tokens_state *ret)
     if (!*id)
         return none;
     ret->quantity = json_int(root, "quantity", 0);
-    if (strlen(id) >= sizeof ret->token_id || ret->quantity <= 0 || ret->status == TOKENS_IS_UNSEEN)
+    if (strlen(id) >= sizeof ret->token_id || ret->quantity <= 0 || ret->status == TOKENS_IS_UNSEEN || !is_plain(id))
         return false;
     memcpy(ret->token_id, id, strlen(id) + 1);
+    pan_mask(ret->token_id, strlen(ret->token_id)); /* L11: ours hold none */
     return true;
 }
 
