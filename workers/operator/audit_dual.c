@@ -151,7 +151,7 @@ static int follow(struct audit *audit, struct subject **subjects, size_t count, 
         return -1;
     for (size_t i = 0; i < count; i++) {
         struct subject *subject = subjects[i];
-        subject->moving = facts[i].count != subject->about.facts.count;
+        subject->moving = facts[i].count > subject->about.facts.count; /* fewer: archived since */
         if (!subject->moving) {
             facts_clear(&facts[i]);
             continue;
@@ -259,7 +259,7 @@ static int examine_loaded(struct audit *audit, struct subject *subjects, size_t 
     struct subject *wanted[PAGE_ROWS], *asked[PAGE_ROWS];
     size_t n = 0;
     for (size_t i = 0; i < count; i++)
-        if (!audit->open_only || is_open(&subjects[i]))
+        if (subjects[i].about.facts.count && (!audit->open_only || is_open(&subjects[i])))
             wanted[n++] = &subjects[i];
     memcpy(asked, wanted, n * sizeof *asked);
     if (confirm(audit, asked, n, err) < 0)
@@ -318,6 +318,9 @@ static int examine_all(struct audit *audit, struct err *err)
 static int check_dual(const struct subject *subject, const char *text, struct err *err)
 {
     const struct payment *payment = &subject->about.payment;
+    if (subject->about.facts.archived)
+        return err_set(err, ERR_NOT_FOUND, "payment %s is archived: `acquit ledger restore` brings its facts back",
+                       text);
     if (!facts_find(&subject->about.facts, "received"))
         return err_set(err, ERR_NOT_FOUND, "there is no payment %s", text);
     if (subject->about.folded && payment->flow != FLOW_DUAL)
