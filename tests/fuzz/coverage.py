@@ -21,6 +21,7 @@ FILES = {
     "stripe": ["workers/providers/stripe_wire.c"],
     "tokens": ["workers/providers/tokens_wire.c"],
     "pop": ["workers/providers/pop_wire.c"],
+    "pop_state": ["workers/providers/pop_state_wire.c"],
     "note": ["ledger/note.c"],
     "receipt": ["ledger/receipt.c", "ledger/leaf.c"],
     "archive": ["ledger/archive_file.c", "ledger/archive_reader.c"],

@@ -98,7 +98,11 @@ def tokens():
     told = [(0, 201, ours | {"status": "reserved"}), (0, 409, {"error": "tokens_unavailable"}), (0, 404, {"error": "unknown_token"}),
             (0, 200, ours | {"status": "reserved", "quantity": 3}), (1, 200, ours | {"status": "active"}), (1, 409, {"error": "expired"}),
             (2, 200, ours | {"status": "released"}), (2, 200, ours | {"status": "active"}), (2, 200, {"status": "released"}), (0, 401, {}),
-            (1, 500, {"error": "broken"}), (0, 201, [])]
+            (1, 500, {"error": "broken"}), (0, 201, []), (3, 200, ours | {"status": "deactivated"}), (3, 409, {"error": "not_active"})]
+    told += [(4, 200, ours | {"status": status, "changedAt": "2026-11-20T10:00:00Z"})
+             for status in ("reserved", "refused", "active", "expired", "released", "deactivated", "unknown", "lent")]
+    told += [(4, 200, {"paymentId": PAYMENT, "tokenId": None, "quantity": 0, "status": "unknown"}), (4, 404, {"error": "not_found"}),
+             (4, 200, ours | {"status": "active", "quantity": 0}), (4, 200, ours | {"status": "active", "changedAt": "yesterday"})]
     return [lines(operation, status, "seat-1", 2, json.dumps(body)) for operation, status, body in told]
 
 
@@ -118,6 +122,17 @@ def pop():
     seeds += [lines(0, 202, 2, "552", json.dumps({"paymentId": PAYMENT, "status": "pending"}))]
     return seeds + [lines(0, 409, 2, "441", "{\"error\":\"revoked\"}"), lines(0, 200, 2, "222", "not JSON"), lines(2, 200, 2, "22", "[]"),
                     lines(2, 200, 2, "333", "\"booking\"")]
+
+
+def pop_state():
+    vote = {"validator": "validator-1", "paymentId": PAYMENT, "amount": 2500, "currency": "EUR", "verdict": "valid", "at": "2026-11-20T10:00:00Z"}
+    word = {"validator": "validator-1", "paymentId": PAYMENT, "status": "committed", "changedAt": "2026-11-20T10:00:00Z", "vote": vote,
+            "nonce": "00112233445566778899aabbccddeeff", "signature": "AAAA"}
+    changes = [{"status": status, "vote": one} for status in ("unknown", "pending", "valid", "invalid", "committed", "revoked", "gone")
+               for one in (None, vote, vote | {"verdict": "invalid"})]
+    changes += [{"nonce": ""}, {"validator": "validator-2"}, {"changedAt": "yesterday"}, {"changedAt": None}, {"vote": vote | {"amount": 1}}, {"vote": []}]
+    seeds = [lines(1, 200, json.dumps(word | change)) for change in changes]
+    return seeds + [lines(0, 200, json.dumps(word)), lines(0, 404, "{\"error\":\"not_found\"}"), lines(0, 200, "[]"), lines(1, 200, "not JSON"), lines(1, 503, "")]
 
 
 def note():
@@ -275,7 +290,7 @@ def archive():
 
 
 def main():
-    for make in (pan, schema, envelope, stripe, tokens, pop, note, simulated, config, ingress, saga, receipt, archive):
+    for make in (pan, schema, envelope, stripe, tokens, pop, pop_state, note, simulated, config, ingress, saga, receipt, archive):
         write(make.__name__, make())
         print(f"{make.__name__:10} {len(os.listdir(os.path.join(CORPUS, make.__name__)))} files")
 

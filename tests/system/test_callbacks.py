@@ -201,7 +201,7 @@ def test_validators_are_told_of_a_commit_and_of_a_refund_in_full(world):
     assert world.wait_fact(payment, "pop:committed") == "committed"
     asked = {row["validator"] for row in world.requests(payment, "validator.commit")}
     assert asked == {1, 2, 3}
-    assert all(row["committed"] and row["status"] == "valid" for row in validations(world, payment).values())
+    assert all(row["committed"] and row["status"] in ("valid", "committed") for row in validations(world, payment).values())
     world.publish([("payment.refund", world.key(), {"paymentId": payment})])
     world.wait_fact(payment, "pop:revoked")
     assert {row["status"] for row in validations(world, payment).values()} == {"revoked"}

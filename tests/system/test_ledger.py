@@ -33,7 +33,8 @@ def test_install_and_units(farm, tmp_path):
     """`make install DESTDIR=` and `systemd-analyze verify` on what it installed."""
     subprocess.run(["make", "install", f"DESTDIR={tmp_path}"], cwd=farms.ROOT, check=True, capture_output=True, timeout=170)
     for path in ("usr/bin/acquit", "usr/bin/acquit-worker", "usr/bin/acquit-ingress", "usr/bin/acquit-keeper", "etc/acquit/acquit.conf",
-                 "usr/lib/systemd/system/acquit-worker@.service", "usr/lib/systemd/system/acquit.target"):
+                 "usr/lib/systemd/system/acquit-worker@.service", "usr/lib/systemd/system/acquit.target",
+                 "usr/lib/systemd/system/acquit-audit-dual.service", "usr/lib/systemd/system/acquit-audit-dual.timer"):
         assert (tmp_path / path).exists(), path
     done = subprocess.run([tmp_path / "usr/bin/acquit", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("acquit ")

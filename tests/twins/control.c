@@ -86,6 +86,16 @@ void control_books(struct call *call)
     answer_error(call, 404, "no such books");
 }
 
+void control_rewrite_books(struct call *call)
+{
+    if (strcmp(call->args[0], "tokens") == 0)
+        tokens_rewrite(call);
+    else if (strcmp(call->args[0], "validators") == 0)
+        validators_rewrite(call);
+    else
+        answer_error(call, 404, "no such books, or none that may be rewritten");
+}
+
 /* ---- request log ---- */
 
 void control_requests(struct call *call)

@@ -9,6 +9,7 @@ void control_list_faults(struct call *call);
 void control_clear_faults(struct call *call);
 void control_remove_fault(struct call *call);
 void control_books(struct call *call);
+void control_rewrite_books(struct call *call);
 void control_requests(struct call *call);
 void control_clock(struct call *call);
 void control_health(struct call *call);

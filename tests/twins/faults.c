@@ -65,7 +65,7 @@ static bool fits(enum fault_kind kind, enum point at)
     if (kind == FAULT_PENDING)
         return at == POINT_STRIPE_AUTHORIZE || at == POINT_STRIPE_REFUND || at == POINT_VALIDATOR_VALIDATE;
     if (kind == FAULT_FORGED || kind == FAULT_REPLAYED)
-        return at == POINT_VALIDATOR_VALIDATE;
+        return at == POINT_VALIDATOR_VALIDATE || at == POINT_VALIDATOR_RETRIEVE;
     return true;
 }
 

@@ -63,6 +63,7 @@ static const struct route routes[] = {
     CONTROL("DELETE", "/faults", control_clear_faults),
     CONTROL("DELETE", "/faults/{}", control_remove_fault),
     CONTROL("GET", "/books/{}", control_books),
+    CONTROL("POST", "/books/{}", control_rewrite_books),
     CONTROL("GET", "/requests", control_requests),
     CONTROL("POST", "/clock", control_clock),
     CONTROL("POST", "/stripe/payment_intents/{}/authenticate", control_authenticate),

@@ -9,6 +9,8 @@
  * Stock: token ids beginning with `unknown` do not exist, `soldout` have none, `limited-<k>-` have k in total, all
  * others are without end. What is reserved or active is taken from the stock; release and expiry give it back. A
  * release of a payment never seen is kept (a tombstone), so that a reservation that comes late is refused.
+ *
+ * A test may rewrite the books, or have a payment forgotten: then they are wrong, as a provider's can be.
  */
 #include "tokens.h"
 
@@ -131,6 +133,26 @@ static struct reservation *add(const char *payment)
     return r;
 }
 
+/* As if it had never been heard of. */
+static void forget(struct reservation *r)
+{
+    struct reservation **link = &first, *before = NULL;
+    set_state(r, STATE_RELEASED);
+    for (; *link != r; link = &(*link)->next)
+        before = *link;
+    *link = r->next;
+    if (last == r)
+        last = before;
+    map_remove(&reservations, r->payment);
+    free(r);
+}
+
+static void note_forgotten(const char *payment)
+{
+    if (journal_on())
+        journal_note(json_pack("{s:s, s:s, s:b}", "t", "reservation", "payment", payment, "forgotten", 1));
+}
+
 static void note(const struct reservation *r)
 {
     if (!journal_on())
@@ -140,16 +162,31 @@ static void note(const struct reservation *r)
                            r->refusal, "changedAt", (json_int_t)r->changed_at));
 }
 
+static bool state_named(const char *name, enum state *ret)
+{
+    for (int i = 0; name && i < STATE_COUNT; i++) {
+        if (strcmp(states[i], name) == 0) {
+            *ret = (enum state)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool tokens_apply(const json_t *record)
 {
     char payment[PAYMENT_SIZE];
-    const char *state = json_string_value(json_object_get(record, "state"));
-    int at = 0;
-    while (state && at < STATE_COUNT && strcmp(states[at], state) != 0)
-        at++;
-    if (!state || at == STATE_COUNT || !text_payment(payment, json_string_value(json_object_get(record, "payment"))))
+    enum state state = STATE_RELEASED;
+    if (!text_payment(payment, json_string_value(json_object_get(record, "payment"))))
         return false;
     struct reservation *r = map_get(&reservations, payment);
+    if (json_is_true(json_object_get(record, "forgotten"))) {
+        if (r)
+            forget(r);
+        return true;
+    }
+    if (!state_named(json_string_value(json_object_get(record, "state")), &state))
+        return false;
     if (!r)
         r = add(payment);
     if (!r)
@@ -158,7 +195,7 @@ bool tokens_apply(const json_t *record)
     text_copy(r->token, sizeof r->token, json_string_value(json_object_get(record, "token")));
     text_copy(r->refusal, sizeof r->refusal, json_string_value(json_object_get(record, "refusal")));
     r->quantity = json_integer_value(json_object_get(record, "quantity"));
-    set_state(r, (enum state)at);
+    set_state(r, state);
     r->changed_at = json_integer_value(json_object_get(record, "changedAt"));
     return true;
 }
@@ -340,13 +377,20 @@ void tokens_effect_deactivate(struct call *call)
 void tokens_effect_retrieve(struct call *call)
 {
     const struct reservation *r = map_get(&reservations, call->payment);
-    if (!r || call->fault.kind == FAULT_DECLINE)
-        answer_error(call, 404, "not_found");
-    else
-        answer_json(call, 200, reserved_json(r, states[r->state]));
+    if (!r || call->fault.kind == FAULT_DECLINE) {
+        answer_json(call, 200,
+                    json_pack("{s:s, s:n, s:i, s:s}", "paymentId", call->payment, "tokenId", "quantity", 0, "status",
+                              "unknown"));
+        return;
+    }
+    char at[TIME_SIZE];
+    text_time(at, r->changed_at, true);
+    json_t *entry = reserved_json(r, states[r->state]);
+    json_object_set_new(entry, "changedAt", json_string(at));
+    answer_json(call, 200, entry);
 }
 
-/* ---- the books as a test sees them ---- */
+/* ---- the books as a test sees and rewrites them ---- */
 
 static json_t *reservation_entry(const struct reservation *r)
 {
@@ -356,6 +400,45 @@ static json_t *reservation_entry(const struct reservation *r)
     json_object_set_new(entry, "refusal", r->refusal[0] ? json_string(r->refusal) : json_null());
     json_object_set_new(entry, "changedAt", json_string(at));
     return entry;
+}
+
+static bool rewrite(struct reservation *r, const json_t *body)
+{
+    const json_t *token = json_object_get(body, "tokenId"), *quantity = json_object_get(body, "quantity");
+    enum state state = r->state;
+    if ((token && (!json_is_string(token) || json_string_length(token) >= sizeof r->token)) ||
+        (quantity && (!json_is_integer(quantity) || json_integer_value(quantity) < 1 ||
+                      json_integer_value(quantity) > MAX_QUANTITY)) ||
+        (json_object_get(body, "status") && !state_named(json_string_value(json_object_get(body, "status")), &state)))
+        return false;
+    set_state(r, STATE_RELEASED); /* gives back what it took */
+    if (token)
+        text_copy(r->token, sizeof r->token, json_string_value(token));
+    if (quantity)
+        r->quantity = json_integer_value(quantity);
+    set_state(r, state);
+    note(r);
+    return true;
+}
+
+void tokens_rewrite(struct call *call)
+{
+    char payment[PAYMENT_SIZE];
+    const char *status = json_string_value(json_object_get(call->json, "status"));
+    struct reservation *r = NULL;
+    if (text_payment(payment, json_string_value(json_object_get(call->json, "paymentId"))))
+        r = map_get(&reservations, payment);
+    if (!r) {
+        answer_error(call, 404, "paymentId: no reservation of it");
+    } else if (status && strcmp(status, "unknown") == 0) {
+        forget(r);
+        note_forgotten(payment);
+        answer_json(call, 200, tokens_books(payment));
+    } else if (rewrite(r, call->json)) {
+        answer_json(call, 200, tokens_books(payment));
+    } else {
+        answer_error(call, 400, "status: one of the books', or unknown; tokenId: a text; quantity: 1 to 1000000");
+    }
 }
 
 json_t *tokens_books(const char *payment)

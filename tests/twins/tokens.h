@@ -17,6 +17,8 @@ void tokens_effect_retrieve(struct call *call);
 
 /* GET /_twin/books/tokens; NULL: all payments. */
 json_t *tokens_books(const char *payment);
+/* POST /_twin/books/tokens: the books say something else from now on. */
+void tokens_rewrite(struct call *call);
 
 /* Replay of the state file. */
 bool tokens_apply(const json_t *record);

@@ -3,7 +3,9 @@
  * Each gives one signed vote per payment and gives it again for ever; a revocation is final and is kept also for a
  * payment never seen (a tombstone), so that a validation that comes late is refused. A declined validation is a vote
  * that says `invalid`. A vote that is forged or replayed is answered instead of the one that is booked. One that is
- * pending follows by callback; until then whoever asks is told to wait.
+ * pending follows by callback; until then whoever asks is told to wait. A commit is kept like a revocation.
+ *
+ * A test may rewrite the books, or have a payment forgotten: then they are wrong, as a provider's can be.
  */
 #include "validators.h"
 
@@ -16,7 +18,7 @@
 #include "keys.h"
 #include "map.h"
 
-enum { REFERENCE_SIZE = 256, NAME_SIZE = 24, RECORD_KEY_SIZE = PAYMENT_SIZE + 16 };
+enum { REFERENCE_SIZE = 256, NAME_SIZE = 24, RECORD_KEY_SIZE = PAYMENT_SIZE + 16, NONCE_LENGTH = 32 };
 
 struct validation {
     char key[RECORD_KEY_SIZE]; /* number, a slash, payment */
@@ -26,6 +28,7 @@ struct validation {
     char currency[4];
     char reference[REFERENCE_SIZE]; /* "": null */
     json_t *vote;                   /* NULL: never asked */
+    int64_t changed_at;             /* Unix ms */
     int64_t pending_until;          /* Unix ms; not kept through a restart: then the vote is ready */
     bool committed;
     bool revoked;
@@ -54,6 +57,27 @@ static struct validation *find(unsigned number, const char *payment)
     return map_get(&validations, key);
 }
 
+/* As if it had never been heard of. */
+static void forget(struct validation *v)
+{
+    struct validation **link = &first, *before = NULL;
+    for (; *link != v; link = &(*link)->next)
+        before = *link;
+    *link = v->next;
+    if (last == v)
+        last = before;
+    map_remove(&validations, v->key);
+    json_decref(v->vote);
+    free(v);
+}
+
+static void note_forgotten(unsigned number, const char *payment)
+{
+    if (journal_on())
+        journal_note(json_pack("{s:s, s:I, s:s, s:b}", "t", "validation", "number", (json_int_t)number, "payment",
+                               payment, "forgotten", 1));
+}
+
 /* NULL: full. */
 static struct validation *add(unsigned number, const char *payment)
 {
@@ -63,6 +87,7 @@ static struct validation *add(unsigned number, const char *payment)
     key_of(v->key, number, payment);
     v->number = number;
     text_copy(v->payment, sizeof v->payment, payment);
+    v->changed_at = clock_real_ms();
     map_put(&validations, v->key, v);
     if (last)
         last->next = v;
@@ -76,10 +101,11 @@ static void note(const struct validation *v)
 {
     if (!journal_on())
         return;
-    journal_note(json_pack("{s:s, s:I, s:s, s:I, s:s, s:s, s:b, s:b, s:I, s:O?}", "t", "validation", "number",
+    journal_note(json_pack("{s:s, s:I, s:s, s:I, s:s, s:s, s:b, s:b, s:I, s:I, s:O?}", "t", "validation", "number",
                            (json_int_t)v->number, "payment", v->payment, "amount", (json_int_t)v->amount, "currency",
                            v->currency, "reference", v->reference, "committed", (int)v->committed, "revoked",
-                           (int)v->revoked, "revokedAt", (json_int_t)v->revoked_at, "vote", v->vote));
+                           (int)v->revoked, "revokedAt", (json_int_t)v->revoked_at, "changedAt",
+                           (json_int_t)v->changed_at, "vote", v->vote));
 }
 
 bool validators_apply(const json_t *record)
@@ -90,6 +116,11 @@ bool validators_apply(const json_t *record)
         number > LIMIT_VALIDATORS)
         return false;
     struct validation *v = find((unsigned)number, payment);
+    if (json_is_true(json_object_get(record, "forgotten"))) {
+        if (v)
+            forget(v);
+        return true;
+    }
     if (!v)
         v = add((unsigned)number, payment);
     if (!v)
@@ -103,6 +134,7 @@ bool validators_apply(const json_t *record)
     v->committed = json_is_true(json_object_get(record, "committed"));
     v->revoked = json_is_true(json_object_get(record, "revoked"));
     v->revoked_at = json_integer_value(json_object_get(record, "revokedAt"));
+    v->changed_at = json_integer_value(json_object_get(record, "changedAt"));
     return true;
 }
 
@@ -272,6 +304,8 @@ void validators_effect_validate(struct call *call)
     struct validation *v = find(call->validator, question.payment);
     if (v && v->revoked)
         answer_error(call, 409, "revoked");
+    else if (v && !v->vote)
+        answer_error(call, 409, "committed");
     else if (v && !same_question(v, &question))
         answer_error(call, 422, "contradicts an earlier request");
     else if (!v && !(v = ask(call, &question)))
@@ -297,9 +331,12 @@ void validators_effect_commit(struct call *call)
         answer_error(call, 422, call->fault.code[0] ? call->fault.code : "refused");
     } else if (v && v->revoked) {
         answer_error(call, 409, "revoked");
+    } else if (!v && !(v = add(call->validator, call->payment))) {
+        answer_error(call, 503, "full");
     } else {
-        if (v && !v->committed) { /* else it was never asked, and has nothing to keep */
+        if (!v->committed) {
             v->committed = true;
+            v->changed_at = clock_real_ms();
             note(v);
         }
         answer_json(call, 200, json_pack("{s:s, s:s}", "paymentId", call->payment, "status", "committed"));
@@ -327,7 +364,7 @@ void validators_effect_revoke(struct call *call)
     }
     if (!v->revoked) {
         v->revoked = true;
-        v->revoked_at = clock_real_ms();
+        v->revoked_at = v->changed_at = clock_real_ms();
         note(v);
     }
     answer_json(call, 200, json_pack("{s:s, s:s}", "paymentId", v->payment, "status", "revoked"));
@@ -335,9 +372,48 @@ void validators_effect_revoke(struct call *call)
 
 /* ---- questions ---- */
 
+static const char *verdict_of(const struct validation *v)
+{
+    return json_string_value(json_object_get(v->vote, "verdict"));
+}
+
+/* In the books' rows; whether it was committed stands beside it. */
 static const char *status_of(const struct validation *v)
 {
-    return v->revoked ? "revoked" : json_string_value(json_object_get(v->vote, "verdict"));
+    return v->revoked ? "revoked" : v->vote ? verdict_of(v) : "committed";
+}
+
+static const char *standing_of(const struct validation *v)
+{
+    if (v->revoked || v->committed)
+        return v->revoked ? "revoked" : "committed";
+    return clock_real_ms() < v->pending_until ? "pending" : verdict_of(v);
+}
+
+/* A forged statement is signed with another validator's key, a replayed one answers an older question. `v` may be NULL. */
+static json_t *make_statement(const struct call *call, const struct validation *v, const char *nonce)
+{
+    char name[NAME_SIZE];
+    char at[TIME_SIZE];
+    char text[512];
+    unsigned char signature[SIGNATURE_SIZE];
+    bool forged = call->fault.kind == FAULT_FORGED;
+    const char *status = v ? standing_of(v) : "unknown";
+    const json_t *vote = v && strcmp(status, "pending") != 0 ? v->vote : NULL;
+    if (call->fault.kind == FAULT_REPLAYED)
+        nonce = "00000000000000000000000000000000";
+    name_of(name, call->validator);
+    text_time(at, v ? v->changed_at : 0, true);
+    text_print(text, sizeof text, "acquit-pop-state-v1\n%s\n%s\n%s\n%s\n%s\n%s\n", call->payment, status,
+               vote ? verdict_of(v) : "none", v ? at : "none", name, nonce);
+    if (!keys_sign(forged ? call->validator % keys_count() + 1 : call->validator, text, strlen(text), signature))
+        abort();
+    char *base64 = text_base64(signature, sizeof signature);
+    json_t *statement = json_pack("{s:s, s:s, s:s, s:o, s:O?, s:s, s:s}", "validator", name, "paymentId", call->payment,
+                                  "status", status, "changedAt", v ? json_string(at) : json_null(), "vote", vote,
+                                  "nonce", nonce, "signature", base64);
+    free(base64);
+    return statement;
 }
 
 void validators_open_retrieve(struct call *call)
@@ -348,12 +424,14 @@ void validators_open_retrieve(struct call *call)
 void validators_effect_retrieve(struct call *call)
 {
     const struct validation *v = find(call->validator, call->payment);
-    if (!v || call->fault.kind == FAULT_DECLINE)
-        answer_error(call, 404, "not_found");
+    const char *nonce = form_get(&call->form, "nonce");
+    if (!nonce || strlen(nonce) != NONCE_LENGTH || strspn(nonce, "0123456789abcdef") != NONCE_LENGTH)
+        answer_error(call, 400, "nonce: 32 hex digits");
     else
-        answer_json(call, 200,
-                    json_pack("{s:s, s:s, s:O?}", "paymentId", v->payment, "status", status_of(v), "vote", v->vote));
+        answer_json(call, 200, make_statement(call, call->fault.kind == FAULT_DECLINE ? NULL : v, nonce));
 }
+
+/* ---- the books as a test sees and rewrites them ---- */
 
 json_t *validators_books(const char *payment)
 {
@@ -367,4 +445,48 @@ json_t *validators_books(const char *payment)
                                               "status", status_of(v), "committed", (int)v->committed, "vote", v->vote));
     }
     return json_pack("{s:o}", "validations", list);
+}
+
+static void change_vote(struct validation *v, bool valid)
+{
+    json_decref(v->vote);
+    v->vote = make_vote(v, valid, NULL, v->number);
+}
+
+/* False: there is no such status, or it never had a vote to change. */
+static bool rewrite(struct validation *v, const char *status)
+{
+    bool valid = strcmp(status, "valid") == 0, invalid = strcmp(status, "invalid") == 0;
+    bool committed = strcmp(status, "committed") == 0, revoked = strcmp(status, "revoked") == 0;
+    if (!(committed || revoked || ((valid || invalid) && v->vote)))
+        return false;
+    if (valid || invalid)
+        change_vote(v, valid);
+    v->committed = committed;
+    v->revoked = revoked;
+    v->changed_at = clock_real_ms();
+    note(v);
+    return true;
+}
+
+void validators_rewrite(struct call *call)
+{
+    char payment[PAYMENT_SIZE];
+    const char *status = json_string_value(json_object_get(call->json, "status"));
+    json_int_t number = json_integer_value(json_object_get(call->json, "validator"));
+    struct validation *v = NULL;
+    if (number >= 1 && number <= LIMIT_VALIDATORS &&
+        text_payment(payment, json_string_value(json_object_get(call->json, "paymentId"))))
+        v = find((unsigned)number, payment);
+    if (!v) {
+        answer_error(call, 404, "paymentId, validator: it has nothing about it");
+    } else if (status && strcmp(status, "unknown") == 0) {
+        forget(v);
+        note_forgotten((unsigned)number, payment);
+        answer_json(call, 200, validators_books(payment));
+    } else if (status && rewrite(v, status)) {
+        answer_json(call, 200, validators_books(payment));
+    } else {
+        answer_error(call, 400, "status: unknown, valid, invalid (of one that has voted), committed or revoked");
+    }
 }

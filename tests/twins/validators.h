@@ -18,6 +18,8 @@ void validators_effect_retrieve(struct call *call);
 
 /* GET /_twin/books/validators; NULL: all payments. */
 json_t *validators_books(const char *payment);
+/* POST /_twin/books/validators: the books of one of them say something else from now on. */
+void validators_rewrite(struct call *call);
 
 /* Replay of the state file. */
 bool validators_apply(const json_t *record);

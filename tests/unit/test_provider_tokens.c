@@ -98,6 +98,76 @@ static void test_cut_answers_are_unknown(void **state)
     }
 }
 
+#define BOOKS(token, quantity, status)                                                                                 \
+    "{\"paymentId\":\"" ID "\",\"tokenId\":" token ",\"quantity\":" quantity ",\"status\":\"" status                   \
+    "\",\"changedAt\":\"2026-11-20T10:00:00Z\"}"
+
+static void test_what_its_own_books_say(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *body;
+        enum tokens_outcome outcome;
+        enum tokens_status says;
+        int64_t quantity;
+        const char *code;
+    } cases[] = {
+        {200, BOOKS("\"seat-1\"", "2", "reserved"), TOKENS_DONE, TOKENS_IS_RESERVED, 2, ""},
+        {200, BOOKS("\"seat-9\"", "3", "active"), TOKENS_DONE, TOKENS_IS_ACTIVE, 3,
+         ""}, /* whose they are is not judged here */
+        {200, BOOKS("\"seat-1\"", "2", "refused"), TOKENS_DONE, TOKENS_IS_REFUSED, 2, ""},
+        {200, BOOKS("\"seat-1\"", "2", "expired"), TOKENS_DONE, TOKENS_IS_EXPIRED, 2, ""},
+        {200, BOOKS("\"seat-1\"", "2", "released"), TOKENS_DONE, TOKENS_IS_RELEASED, 2, ""},
+        {200, BOOKS("\"\"", "0", "released"), TOKENS_DONE, TOKENS_IS_RELEASED, 0, ""}, /* a tombstone */
+        {200, BOOKS("\"seat-1\"", "2", "deactivated"), TOKENS_DONE, TOKENS_IS_DEACTIVATED, 2, ""},
+        {200, BOOKS("null", "0", "unknown"), TOKENS_DONE, TOKENS_IS_UNSEEN, 0, ""},
+        {200, STATUS("unknown"), TOKENS_DONE, TOKENS_IS_UNSEEN, 0, ""},
+        {404, STATUS("unknown"), TOKENS_UNKNOWN, 0, 0, "http_404"}, /* a wrong path knows no payment either */
+        {404, ERROR("not_found"), TOKENS_UNKNOWN, 0, 0, "http_404"},
+        {201, BOOKS("\"seat-1\"", "2", "reserved"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {500, BOOKS("\"seat-1\"", "2", "reserved"), TOKENS_UNKNOWN, 0, 0, "http_500"},
+        {401, ERROR("unauthorized"), TOKENS_UNKNOWN, 0, 0, "configuration"},
+        {200, BOOKS("\"seat-1\"", "2", "lent"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {200, BOOKS("\"\"", "0", "active"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {200, BOOKS("\"seat-1\"", "0", "active"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {200, BOOKS("\"seat\\u001b[2J\"", "2", "active"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {200, BOOKS("\"seat-1\"", "-1", "reserved"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {200, BOOKS("\"seat-1\"", "2.5", "reserved"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {200, BOOKS("\"seat-1\"", "2", "unknown"), TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {200, "{\"paymentId\":\"" ID "\",\"status\":\"unknown\",\"changedAt\":\"yesterday\"}", TOKENS_UNKNOWN, 0, 0,
+         "unreadable_answer"},
+        {200, "{\"paymentId\":\"11111111-2222-8333-8444-555555555555\",\"status\":\"unknown\"}", TOKENS_UNKNOWN, 0, 0,
+         "contradictory_answer"},
+        {200, "{\"status\":\"unknown\"}", TOKENS_UNKNOWN, 0, 0, "contradictory_answer"},
+        {200, "", TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+        {200, "[\"unknown\"]", TOKENS_UNKNOWN, 0, 0, "unreadable_answer"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct tokens_request request = request_of(TOKENS_ASK);
+        struct tokens_answer answer;
+        tokens_decode(&request, cases[i].status, cases[i].body, strlen(cases[i].body), &answer);
+        if (answer.outcome != cases[i].outcome || strcmp(answer.code, cases[i].code) != 0 ||
+            answer.state.status != cases[i].says || answer.state.quantity != cases[i].quantity)
+            fail_msg("case %zu: outcome %d \"%s\", %s", i, answer.outcome, answer.code,
+                     tokens_status_text(answer.state.status));
+    }
+    struct tokens_request request = request_of(TOKENS_ASK);
+    struct tokens_answer answer;
+    const char *body = BOOKS("\"4111111111111111\"", "2", "active"); /* L11 */
+    tokens_decode(&request, 200, body, strlen(body), &answer);
+    assert_int_equal(answer.outcome, TOKENS_DONE);
+    assert_null(strstr(answer.state.token_id, "4111111111"));
+    body = BOOKS("\"seat-1\"", "2", "active");
+    tokens_decode(&request, 200, body, strlen(body), &answer);
+    assert_string_equal(answer.state.token_id, "seat-1");
+    assert_int_equal(answer.state.changed_at_ms, 1795168800000);
+    for (size_t size = 0; size < strlen(body); size++) {
+        tokens_decode(&request, 200, body, size, &answer);
+        assert_int_equal(answer.outcome, TOKENS_UNKNOWN);
+    }
+}
+
 static void test_requests(void **state)
 {
     (void)state;
@@ -108,6 +178,7 @@ static void test_requests(void **state)
         {TOKENS_RESERVE, "/v1/reservations", "{\"paymentId\":\"" ID "\",\"quantity\":2,\"tokenId\":\"seat-1\"}"},
         {TOKENS_ACTIVATE, "/v1/reservations/" ID "/activate", NULL},
         {TOKENS_RELEASE, "/v1/reservations/" ID "/release", NULL},
+        {TOKENS_ASK, "/v1/reservations/" ID, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct tokens_request request = request_of(cases[i].operation);
@@ -210,6 +281,12 @@ static void test_whole_calls(void **state)
     call(TOKENS_ACTIVATE, TOKENS_DONE, "");
     assert_non_null(strstr(f.server.requests[1], "\r\nContent-Length: 0\r\n"));
     call(TOKENS_RELEASE, TOKENS_ACTIVE, "");
+    script_add(&f.server, (struct script_reply){.to = "GET /tokens/v1/reservations/" ID " ",
+                                                .status = 200,
+                                                .body = BOOKS("\"seat-1\"", "2", "active")});
+    call(TOKENS_ASK, TOKENS_DONE, "");
+    assert_int_equal(f.answer.state.status, TOKENS_IS_ACTIVE);
+    assert_non_null(strstr(f.server.requests[3], "\r\nAuthorization: Bearer secret-key\r\n"));
 }
 
 static void test_no_answer_is_unknown(void **state)
@@ -264,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_answer),
         cmocka_unit_test(test_cut_answers_are_unknown),
+        cmocka_unit_test(test_what_its_own_books_say),
         cmocka_unit_test(test_requests),
         cmocka_unit_test_setup_teardown(test_whole_calls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_answer_is_unknown, set_up, tear_down),

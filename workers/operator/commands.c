@@ -38,6 +38,8 @@ static const struct command_row commands[] = {
      "make the private key that signs the ledger's heads; says the public one"},
     {"ledger key", "[FILE]", 0, 1, true, ledger_key_options, cmd_ledger_key,
      "the public key of a private one (default: seal.key)"},
+    {"audit dual", "", 0, 0, false, audit_dual_options, cmd_audit_dual,
+     "do the token system and the validators say of dual payments what the ledger says? Exit 1 where not"},
     {"config check", "", 0, 0, false, NULL, cmd_config_check,
      "is the configuration good? And which variables change nothing"},
     {"config show", "", 0, 0, false, NULL, cmd_config_show, "every setting, its value, and where that comes from"},

@@ -49,4 +49,8 @@ extern const struct option_row payment_list_options[], payment_cancel_options[],
     ledger_verify_options[], ledger_prove_options[], receipt_verify_options[], ledger_key_options[],
     ledger_archive_options[];
 
+/* acquit audit */
+command_function cmd_audit_dual;
+extern const struct option_row audit_dual_options[];
+
 #endif

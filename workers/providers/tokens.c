@@ -1,4 +1,4 @@
-/* tokens.c - the token system: reserve, activate, release (docs/provider-interfaces.md)
+/* tokens.c - the token system: reserve, activate, release, ask (docs/provider-interfaces.md)
  *
  * One HTTP exchange per call; what the answers mean is in tokens_wire.c. Every operation is idempotent by payment
  * id, so an outcome that is not known is resolved by the same call again.
@@ -17,7 +17,7 @@
 #include "workers/providers/answer.h"
 #include "workers/providers/tokens_wire.h"
 
-enum { URL_MAX = 512, HEADER_MAX = 1024, TOKEN_ID_MAX = 128 };
+enum { URL_MAX = 512, HEADER_MAX = 1024, TOKEN_ID_MAX = TOKENS_ID_SIZE - 1 };
 
 TAILQ_HEAD(tokens_calls, tokens_call);
 
@@ -109,7 +109,7 @@ static int send_request(struct tokens_call *call, struct err *err)
     tokens_encode(&call->request, target, &body);
     snprintf(url, sizeof url, "%s%s", tokens->url, target);
     struct http_request request = {
-        .method = "POST",
+        .method = call->request.operation == TOKENS_ASK ? "GET" : "POST",
         .url = url,
         .headers = {{"Content-Type", "application/json"},
                     {"Accept", "application/json"},

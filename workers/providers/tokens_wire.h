@@ -12,7 +12,7 @@ enum { TOKENS_TARGET_MAX = 128 };
 /* Path and body of a request; *ret_body is to be freed, or NULL when there is none. */
 void tokens_encode(const struct tokens_request *request, char ret_target[static TOKENS_TARGET_MAX], char **ret_body);
 
-/* Fills outcome and code; any bytes are allowed. */
+/* Fills outcome, state and code; any bytes are allowed. */
 void tokens_decode(const struct tokens_request *request, int status, const char *body, size_t size,
                    struct tokens_answer *ret);
 
