@@ -40,6 +40,8 @@ enum {
     DB_PARAMS_OF_OURS = 8,     /* connection parameters added to the caller's */
     DB_SETTINGS_MAX = 1024,    /* bytes of the statements that set up a session */
     DB_STALE_READS_MAX = 10,   /* reads of what a server may have said while nobody asked */
+    DB_STREAM_MEMORY_MB = 64,  /* of the server, for each sort of a stream; beyond that it uses its disk */
+    DB_STREAM_SETUP_SIZE = 512,
     SQLSTATE_SIZE = 6,
     TAG_SIZE = 16, /* of a command tag: "COMMIT", "ROLLBACK" */
 };
@@ -54,6 +56,10 @@ struct db {
     bool dismissed;                  /* the server has said that it ends this session */
     char *prepared[DB_PREPARED_MAX]; /* statement "s<i>" of this connection; NULL: could not be prepared */
     int prepared_count;
+
+    char snapshot[DB_SNAPSHOT_SIZE]; /* that reads see; "": each its own */
+    bool streaming, stream_begun;    /* a stream is under way; its first message has come */
+    char *message;                   /* of libpq, the stream's last */
 
     int failures;        /* attempts to connect that failed in a row */
     int64_t retry_at_ms; /* monotonic; no attempt before it */
@@ -153,11 +159,19 @@ struct db *db_new(const struct db_options *options, struct err *err)
     return db;
 }
 
+static void forget_message(struct db *db)
+{
+    PQfreemem(db->message);
+    db->message = NULL;
+}
+
 static void disconnect(struct db *db)
 {
+    forget_message(db);
     PQfinish(db->conn);
     db->conn = NULL;
     db->dismissed = false;
+    db->streaming = false;
     while (db->prepared_count > 0)
         free(db->prepared[--db->prepared_count]);
 }
@@ -463,6 +477,171 @@ int db_script(struct db *db, const char *script, struct err *err)
     return 0;
 }
 
+/* --- a snapshot that several see --- */
+
+#define BEGIN_READING "begin isolation level repeatable read, read only"
+
+/* However long what others read in it takes. */
+int db_snapshot_hold(struct db *db, char ret[static DB_SNAPSHOT_SIZE], struct err *err)
+{
+    struct verdict verdict = {0};
+    char tag[TAG_SIZE];
+    int64_t deadline_ms = clock_monotonic_ms() + db->timeout_ms;
+    PGresult *result = NULL;
+    if (ready(db, deadline_ms, err) != 0)
+        return -1;
+    simple(db, BEGIN_READING "; set local idle_in_transaction_session_timeout = 0", deadline_ms, &verdict, tag);
+    if (!failed(&verdict) && PQsendQuery(db->conn, "select pg_export_snapshot()") == 0)
+        note_silence(db, HEARD_LOST, &verdict);
+    while (!failed(&verdict)) {
+        enum heard heard = next_result(db, deadline_ms, &result);
+        if (heard != HEARD_RESULT)
+            note_silence(db, heard, &verdict);
+        if (heard != HEARD_RESULT || !result)
+            break;
+        if (PQresultStatus(result) == PGRES_TUPLES_OK)
+            snprintf(ret, DB_SNAPSHOT_SIZE, "%s", PQgetvalue(result, 0, 0));
+        else
+            note_error(db, result, &verdict);
+        PQclear(result);
+    }
+    if (!failed(&verdict))
+        return 0;
+    settle(db, &verdict);
+    return err_set(err, verdict.refused ? verdict.code : ERR_AGAIN, "database: %s", verdict.text);
+}
+
+bool db_snapshot_lost(struct db *db)
+{
+    return !db->conn || gone(db) || PQtransactionStatus(db->conn) != PQTRANS_INTRANS;
+}
+
+void db_snapshot_use(struct db *db, const char snapshot[static DB_SNAPSHOT_SIZE])
+{
+    snprintf(db->snapshot, sizeof db->snapshot, "%s", snapshot);
+}
+
+/* --- a stream of rows --- */
+
+static int stream_failed(struct db *db, const struct verdict *verdict, struct err *err)
+{
+    forget_message(db);
+    db->streaming = false;
+    settle(db, verdict);
+    return err_set(err, verdict->refused ? verdict->code : ERR_AGAIN, "database: %s", verdict->text);
+}
+
+/* The server says that a COPY begins, or why not. */
+static void begin_copy(struct db *db, const char *select, int64_t deadline_ms, struct verdict *verdict)
+{
+    char *sql = NULL;
+    PGresult *result = NULL;
+    if (asprintf(&sql, "copy (%s) to stdout (format binary)", select) < 0)
+        log_panic("out of memory");
+    enum heard heard = PQsendQuery(db->conn, sql) ? next_result(db, deadline_ms, &result) : HEARD_LOST;
+    free(sql);
+    if (heard != HEARD_RESULT)
+        note_silence(db, heard, verdict);
+    else if (PQresultStatus(result) != PGRES_COPY_OUT)
+        note_error(db, result, verdict);
+    PQclear(result);
+}
+
+/* Its statement may take any time; who reads it does not wait longer than the timeout for any part. */
+int db_stream(struct db *db, const char *select, struct err *err)
+{
+    struct verdict verdict = {0};
+    char setup[DB_STREAM_SETUP_SIZE], tag[TAG_SIZE];
+    int64_t deadline_ms = clock_monotonic_ms() + db->timeout_ms;
+    if (ready(db, deadline_ms, err) != 0)
+        return -1;
+    snprintf(setup, sizeof setup, BEGIN_READING "; %s%s%s set local statement_timeout = 0; set local work_mem = '%dMB'",
+             *db->snapshot ? "set transaction snapshot '" : "", db->snapshot, *db->snapshot ? "';" : "",
+             DB_STREAM_MEMORY_MB);
+    simple(db, setup, deadline_ms, &verdict, tag);
+    if (!failed(&verdict))
+        begin_copy(db, select, deadline_ms, &verdict);
+    if (failed(&verdict))
+        return stream_failed(db, &verdict, err);
+    db->streaming = true;
+    db->stream_begun = false;
+    return 0;
+}
+
+/* What the server says behind the last row. */
+static void end_copy(struct db *db, struct verdict *verdict)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + db->timeout_ms;
+    char tag[TAG_SIZE];
+    for (PGresult *result = NULL;; PQclear(result)) {
+        enum heard heard = next_result(db, deadline_ms, &result);
+        if (heard != HEARD_RESULT)
+            note_silence(db, heard, verdict);
+        if (heard != HEARD_RESULT || !result)
+            break;
+        if (PQresultStatus(result) != PGRES_COMMAND_OK)
+            note_error(db, result, verdict);
+    }
+    if (!failed(verdict))
+        simple(db, "commit", deadline_ms, verdict, tag);
+}
+
+/* The size of the stream's next message; -1: there is no more, for a reason or not. */
+static int next_message(struct db *db, struct verdict *verdict)
+{
+    int64_t deadline_ms = 0;
+    forget_message(db);
+    for (;;) {
+        int size = PQgetCopyData(db->conn, &db->message, 1);
+        if (size > 0)
+            return size;
+        if (size == -2)
+            note_silence(db, HEARD_LOST, verdict);
+        else if (size == -1)
+            end_copy(db, verdict);
+        if (size < 0)
+            return -1;
+        if (deadline_ms == 0)
+            deadline_ms = clock_monotonic_ms() + db->timeout_ms;
+        int n = wait_for(db, POLLIN, deadline_ms);
+        if (n <= 0 || PQconsumeInput(db->conn) == 0) {
+            note_silence(db, n == 0 ? HEARD_LATE : HEARD_LOST, verdict);
+            return -1;
+        }
+    }
+}
+
+int db_stream_next(struct db *db, struct db_row *ret, struct err *err)
+{
+    struct verdict verdict = {0};
+    if (!db->streaming)
+        return 0;
+    for (;;) {
+        int size = next_message(db, &verdict);
+        if (failed(&verdict))
+            return stream_failed(db, &verdict, err);
+        if (size < 0)
+            break;
+        int decoded = db_row_decode(db->message, (size_t)size, !db->stream_begun, ret);
+        db->stream_begun = true;
+        if (decoded == 1)
+            return 1;
+        if (decoded < 0) {
+            db_stream_end(db);
+            return err_set(err, ERR_INTERNAL, "database: a row that cannot be read");
+        }
+    }
+    forget_message(db);
+    db->streaming = false;
+    return 0;
+}
+
+void db_stream_end(struct db *db)
+{
+    if (db->streaming)
+        disconnect(db);
+}
+
 /* --- statements: the pipeline --- */
 
 enum item_kind { ITEM_PREPARE, ITEM_BEGIN, ITEM_STATEMENT, ITEM_COMMIT, ITEM_SYNC };
@@ -480,7 +659,7 @@ struct run {
     size_t count;
     bool transaction;
     int64_t deadline_ms;
-    struct item items[3 * DB_STATEMENTS_MAX + 3];
+    struct item items[3 * DB_STATEMENTS_MAX + 4];
     size_t item_count;
     bool commit_queued;
     bool committed;        /* COMMIT answered "COMMIT" */
@@ -550,10 +729,19 @@ static bool queue_sync(struct run *run)
     return PQpipelineSync(run->db->conn) == 1;
 }
 
+static bool queue_begin(struct run *run)
+{
+    char sql[64 + DB_SNAPSHOT_SIZE];
+    if (!*run->db->snapshot)
+        return queue_text(run, ITEM_BEGIN, "begin isolation level read committed");
+    snprintf(sql, sizeof sql, "set transaction snapshot '%s'", run->db->snapshot);
+    return queue_text(run, ITEM_BEGIN, BEGIN_READING) && queue_text(run, ITEM_BEGIN, sql);
+}
+
 /* One Sync ends the whole: an error skips everything after it, COMMIT included. */
 static bool queue_transaction(struct run *run)
 {
-    bool ok = queue_text(run, ITEM_BEGIN, "begin isolation level read committed");
+    bool ok = queue_begin(run);
     for (size_t i = 0; ok && i < run->count; i++)
         ok = queue_statement(run, i);
     if (!ok)
@@ -658,6 +846,8 @@ static bool is_select(const char *sql)
  * certain; a FATAL does so only before COMMIT: a session that ends while it commits may have committed. */
 static bool may_have_committed(const struct run *run)
 {
+    if (*run->db->snapshot) /* it only reads */
+        return false;
     if (run->transaction)
         return run->commit_queued && (run->verdict.broken || (run->verdict.fatal && run->failed_at_commit));
     for (size_t i = 0; i < run->count; i++)
@@ -696,7 +886,7 @@ static void hand_over(struct run *run, bool ok, struct db_result **ret)
 int db_run(struct db *db, bool transaction, const struct db_statement *statements, size_t count, struct db_result **ret,
            struct err *err)
 {
-    struct run run = {.db = db, .statements = statements, .count = count, .transaction = transaction};
+    struct run run = {.db = db, .statements = statements, .count = count, .transaction = transaction || *db->snapshot};
     if (count > DB_STATEMENTS_MAX)
         return err_set(err, ERR_LIMIT, "%zu statements in one call; at most %d", count, DB_STATEMENTS_MAX);
     run.deadline_ms = clock_monotonic_ms() + db->timeout_ms;

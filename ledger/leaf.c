@@ -37,7 +37,7 @@ static void add_length(struct leaf_bytes *bytes, size_t size)
     bytes->size += sizeof length;
 }
 
-static void add_text(struct leaf_bytes *bytes, struct leaf_text text)
+static void add_text(struct leaf_bytes *bytes, struct text text)
 {
     reserve(bytes, LENGTH_SIZE + text.size);
     add_length(bytes, text.data ? text.size : UINT32_MAX);
@@ -48,7 +48,7 @@ static void add_text(struct leaf_bytes *bytes, struct leaf_text text)
 
 static void add_value(struct leaf_bytes *bytes, const char *text)
 {
-    add_text(bytes, (struct leaf_text){text, text ? strlen(text) : 0});
+    add_text(bytes, text_from(text));
 }
 
 static void add_unsigned(struct leaf_bytes *bytes, bool negative, uint64_t value)
@@ -59,7 +59,7 @@ static void add_unsigned(struct leaf_bytes *bytes, bool negative, uint64_t value
     while ((value /= 10) > 0);
     if (negative)
         *--at = '-';
-    add_text(bytes, (struct leaf_text){at, (size_t)(end - at)});
+    add_text(bytes, (struct text){at, (size_t)(end - at)});
 }
 
 static void add_signed(struct leaf_bytes *bytes, int64_t value)
@@ -71,7 +71,7 @@ static void add_uuid(struct leaf_bytes *bytes, struct uuid id)
 {
     char text[UUID_TEXT_SIZE];
     uuid_format(id, text);
-    add_text(bytes, (struct leaf_text){text, UUID_TEXT_SIZE - 1});
+    add_text(bytes, (struct text){text, UUID_TEXT_SIZE - 1});
 }
 
 /* --- times --- */
@@ -165,7 +165,7 @@ struct hash leaf_of_columns(const struct leaf_fact *fact, const struct leaf_tran
                             struct leaf_bytes *bytes)
 {
     bytes->size = 0;
-    add_text(bytes, (struct leaf_text){form, sizeof form - 1});
+    add_text(bytes, (struct text){form, sizeof form - 1});
     add_uuid(bytes, fact->payment_id);
     add_text(bytes, fact->slot);
     add_text(bytes, fact->outcome);

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "common/ids.h"
+#include "common/text.h"
 #include "ledger/merkle.h"
 
 #define FACT_COLUMNS(X) X(payment_id) X(slot) X(outcome) X(cause) X(actor) X(at) X(xid) X(seq) X(body)
@@ -45,21 +46,16 @@ int leaf_of(const char *const values[static FACT_COLUMN_COUNT], const json_t *tr
 
 /* The same from decoded columns, which costs neither the server nor us a text of its own (what PostgreSQL gives in its binary format). */
 
-/* A text that need not end with a NUL; `data` NULL: SQL's NULL. */
-struct leaf_text {
-    const char *data;
-    size_t size;
-};
 struct leaf_fact {
     struct uuid payment_id, cause;
-    struct leaf_text slot, outcome, actor, body;
+    struct text slot, outcome, actor, body;
     int64_t at_us; /* since 2000-01-01 UTC */
     uint64_t xid;
     int64_t seq;
 };
 struct leaf_transfer {
     int leg;
-    struct leaf_text kind, pending_of, debit, credit, currency;
+    struct text kind, pending_of, debit, credit, currency;
     int64_t amount, at_us;
     uint64_t xid;
     int64_t seq;

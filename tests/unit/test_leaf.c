@@ -9,11 +9,6 @@
 
 #include "ledger/leaf.h"
 
-static struct leaf_text text(const char *value)
-{
-    return (struct leaf_text){value, value ? strlen(value) : 0};
-}
-
 /* What PostgreSQL 15 says: to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'). */
 static void times_are_those_of_postgresql(void **state)
 {
@@ -127,7 +122,8 @@ static void bytes_are_those_of_the_document(void **state)
                                    "\0\0\0\003-17"
                                    "\0\0\0\002{}"
                                    "\0\0\0\0010";
-    const struct leaf_fact small = {.slot = text("a"), .outcome = text(""), .body = text("{}"), .seq = -17};
+    const struct leaf_fact small = {
+        .slot = text_from("a"), .outcome = text_from(""), .body = text_from("{}"), .seq = -17};
     struct leaf_bytes bytes = {0};
     struct hash found = leaf_of_columns(&small, NULL, 0, &bytes);
     (void)state;
@@ -152,10 +148,10 @@ static void every_column_counts(void **state)
     } while (0)
     CHANGED(payment_id.bytes[15], 0);
     CHANGED(cause.bytes[0], 0);
-    CHANGED(slot, text("auth:2:result"));
-    CHANGED(outcome, text("declined"));
-    CHANGED(actor, text(""));
-    CHANGED(body, text("{}"));
+    CHANGED(slot, text_from("auth:2:result"));
+    CHANGED(outcome, text_from("declined"));
+    CHANGED(actor, text_from(""));
+    CHANGED(body, text_from("{}"));
     CHANGED(at_us, fact.at_us + 1);
     CHANGED(xid, 1);
     CHANGED(seq, 1);
@@ -168,11 +164,11 @@ static void every_column_counts(void **state)
         assert_memory_not_equal(hash.bytes, whole.bytes, sizeof whole.bytes);                                          \
     } while (0)
     CHANGED(leg, 3);
-    CHANGED(kind, text("void"));
-    CHANGED(pending_of, text(NULL));
-    CHANGED(debit, text("x"));
-    CHANGED(credit, text("payable:z"));
-    CHANGED(currency, text("EUR"));
+    CHANGED(kind, text_from("void"));
+    CHANGED(pending_of, text_from(NULL));
+    CHANGED(debit, text_from("x"));
+    CHANGED(credit, text_from("payable:z"));
+    CHANGED(currency, text_from("EUR"));
     CHANGED(amount, 1);
     CHANGED(at_us, 1);
     CHANGED(xid, 1);
