@@ -729,19 +729,18 @@ static bool queue_sync(struct run *run)
     return PQpipelineSync(run->db->conn) == 1;
 }
 
-static bool queue_begin(struct run *run)
+/* Before anything else: a transaction that has seen something cannot change what it sees. */
+static bool queue_snapshot(struct run *run)
 {
     char sql[64 + DB_SNAPSHOT_SIZE];
-    if (!*run->db->snapshot)
-        return queue_text(run, ITEM_BEGIN, "begin isolation level read committed");
     snprintf(sql, sizeof sql, "set transaction snapshot '%s'", run->db->snapshot);
-    return queue_text(run, ITEM_BEGIN, BEGIN_READING) && queue_text(run, ITEM_BEGIN, sql);
+    return !*run->db->snapshot || (queue_text(run, ITEM_BEGIN, BEGIN_READING) && queue_text(run, ITEM_BEGIN, sql));
 }
 
 /* One Sync ends the whole: an error skips everything after it, COMMIT included. */
 static bool queue_transaction(struct run *run)
 {
-    bool ok = queue_begin(run);
+    bool ok = *run->db->snapshot || queue_text(run, ITEM_BEGIN, "begin isolation level read committed");
     for (size_t i = 0; ok && i < run->count; i++)
         ok = queue_statement(run, i);
     if (!ok)
@@ -761,7 +760,7 @@ static bool queue_singles(struct run *run)
 
 static bool queue_all(struct run *run)
 {
-    bool ok = PQenterPipelineMode(run->db->conn) == 1;
+    bool ok = PQenterPipelineMode(run->db->conn) == 1 && queue_snapshot(run);
     for (size_t i = 0; ok && i < run->count; i++)
         ok = queue_prepare(run, i);
     return ok && (run->transaction ? queue_transaction(run) : queue_singles(run));
