@@ -48,10 +48,20 @@ static struct balance *balance_named(struct balances *balances, const char *name
     return &balances->items[balances->count++];
 }
 
+/* As much as fits; where it ends. snprintf() would take as long as all the rest. */
+static char *put(char *at, const char *end, const char *text)
+{
+    while (*text && at + 1 < end)
+        *at++ = *text++;
+    *at = '\0';
+    return at;
+}
+
 static struct balance *balance_of(struct balances *balances, const char *account, const char *currency)
 {
-    char name[ACCOUNT_SIZE + 8];
-    snprintf(name, sizeof name, "%s %s", currency, account);
+    char name[ACCOUNT_SIZE + 8], *end = name + sizeof name;
+    char *at = put(put(name, end, currency), end, " ");
+    put(at, end, account);
     return balance_named(balances, name);
 }
 

@@ -8,6 +8,11 @@
 
 /* --- what a fact needs beside it --- */
 
+static struct verify_place place_of(const struct dossier *dossier, size_t n)
+{
+    return (struct verify_place){dossier->id, dossier->facts.items[n].slot, -1};
+}
+
 static bool is_negative(const struct fact *result)
 {
     return result && (strcmp(result->outcome, "declined") == 0 || strcmp(result->outcome, "absent") == 0 ||
@@ -15,18 +20,18 @@ static bool is_negative(const struct fact *result)
 }
 
 /* L6: auth:N+1 stands in the transaction that won the negative auth:N:result. */
-static void check_fence(struct verify *verify, const struct dossier *dossier, const struct fact *fact, uint64_t xid)
+static void check_fence(struct verify *verify, const struct dossier *dossier, size_t n)
 {
     char before[SLOT_SIZE];
     uint64_t result_xid = 0;
-    struct slot slot = slot_parse(fact->slot);
+    struct slot slot = dossier->more[n].slot;
     if (slot.kind != SLOT_AUTH || slot.n < 2)
         return;
     snprintf(before, sizeof before, "auth:%d:result", slot.n - 1);
     const struct fact *result = dossier_fact(dossier, before, &result_xid);
-    if (!is_negative(result) || result_xid != xid)
-        verify_fault(verify, VERIFY_FENCE, (struct verify_place){dossier->id, fact->slot, -1},
-                     "its transaction did not win a negative %s (L6)", before);
+    if (!is_negative(result) || result_xid != dossier->more[n].xid)
+        verify_fault(verify, VERIFY_FENCE, place_of(dossier, n), "its transaction did not win a negative %s (L6)",
+                     before);
 }
 
 /* The command that caused the fact, of this type; NULL: none. */
@@ -44,9 +49,10 @@ static bool says(const struct fact *fact, const char *member, const char *value)
 }
 
 /* The type of the publisher's command that the fact is guarded by; NULL: by none. Nobody's command asked for an unwinding. */
-static const char *guarding_type(const struct dossier *dossier, const struct fact *fact)
+static const char *guarding_type(const struct dossier *dossier, size_t n)
 {
-    struct slot slot = slot_parse(fact->slot);
+    const struct fact *fact = &dossier->facts.items[n];
+    struct slot slot = dossier->more[n].slot;
     if (slot.kind == SLOT_RECEIVED)
         return "payment.create";
     if (slot.kind == SLOT_REFUND)
@@ -59,10 +65,11 @@ static const char *guarding_type(const struct dossier *dossier, const struct fac
 }
 
 /* L10: ids follow from what the publisher said, and the first body under a key is the one that counts. */
-static void check_command(struct verify *verify, const struct dossier *dossier, const struct fact *fact)
+static void check_command(struct verify *verify, const struct dossier *dossier, size_t n)
 {
-    struct verify_place place = {dossier->id, fact->slot, -1};
-    const char *type = guarding_type(dossier, fact);
+    const struct fact *fact = &dossier->facts.items[n];
+    struct verify_place place = place_of(dossier, n);
+    const char *type = guarding_type(dossier, n);
     if (!type)
         return;
     const struct command *command = command_of(dossier, fact, type);
@@ -83,9 +90,10 @@ static void check_command(struct verify *verify, const struct dossier *dossier, 
 }
 
 /* L9, where a death stands; the other way round is verify_letters(). */
-static void check_death(struct verify *verify, const struct dossier *dossier, const struct fact *fact)
+static void check_death(struct verify *verify, const struct dossier *dossier, size_t n)
 {
-    if (slot_parse(fact->slot).kind != SLOT_DEAD)
+    const struct fact *fact = &dossier->facts.items[n];
+    if (dossier->more[n].slot.kind != SLOT_DEAD)
         return;
     for (size_t i = 0; i < dossier->letter_count; i++) {
         char id[UUID_TEXT_SIZE];
@@ -93,8 +101,7 @@ static void check_death(struct verify *verify, const struct dossier *dossier, co
         if (strcmp(dossier->letters[i].slot, fact->slot) == 0 && says(fact, "deadLetter", id))
             return;
     }
-    verify_fault(verify, VERIFY_DEAD_LETTER, (struct verify_place){dossier->id, fact->slot, -1},
-                 "its dead letter is not archived (L9)");
+    verify_fault(verify, VERIFY_DEAD_LETTER, place_of(dossier, n), "its dead letter is not archived (L9)");
 }
 
 /* Letters whose fact is not there; archived in the same transaction. */
@@ -142,11 +149,10 @@ static void check_home(struct verify *verify, const struct dossier *dossier)
 
 static void check_facts(struct verify *verify, const struct dossier *dossier)
 {
-    for (size_t i = 0; i < dossier->facts.count; i++) {
-        const struct fact *fact = &dossier->facts.items[i];
-        check_fence(verify, dossier, fact, dossier->more[i].xid);
-        check_command(verify, dossier, fact);
-        check_death(verify, dossier, fact);
+    for (size_t n = 0; n < dossier->facts.count; n++) {
+        check_fence(verify, dossier, n);
+        check_command(verify, dossier, n);
+        check_death(verify, dossier, n);
     }
 }
 

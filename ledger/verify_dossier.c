@@ -321,7 +321,7 @@ static void keep_fact(struct dossiers *d, const struct leaf_fact *fact, int32_t 
     memcpy(ret->slot, fact->slot.data, fact->slot.size);
     memcpy(ret->outcome, fact->outcome.data, fact->outcome.size);
     ret->body = verify_body(fact->body);
-    dossier->more[n] = (struct fact_more){fact->xid, began};
+    dossier->more[n] = (struct fact_more){slot_parse(ret->slot), fact->xid, began};
     dossier->facts.count++;
     if (!ret->body)
         dossier->unreadable = kept(&d->arena, fact->slot);

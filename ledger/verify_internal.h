@@ -194,6 +194,7 @@ struct letter {
 struct dossier {
     struct facts facts;
     struct fact_more {
+        struct slot slot;
         uint64_t xid;
         int32_t began;
     } * more; /* of each fact */
