@@ -1,4 +1,4 @@
-/* db.h - one connection to PostgreSQL; db.c is the only file that includes libpq-fe.h
+/* db.h - one connection to PostgreSQL; libpq-fe.h is seen by db.c, db_run.c and db_stream.c only
  *
  * Synchronous for the caller, bounded by a deadline: statements of one call travel as one pipeline (one round trip),
  * the socket is polled until the answer or the deadline. A connection that failed is reopened by the next call, at
