@@ -77,6 +77,7 @@ UNIT_TESTS := $(wildcard tests/unit/test_*.c)
 UNIT_FILTERS := $(wildcard tests/unit/*_cli.c)# programs that the check_*.py compare with something independent
 UNIT_HELPERS := $(filter-out $(UNIT_TESTS) $(UNIT_FILTERS),$(wildcard tests/unit/*.c))
 PROBE_SOURCES := $(wildcard tests/system/*_probe.c)# programs that system tests drive
+BENCH_SOURCES := $(wildcard tests/bench/*.c)# programs that measurements use
 FUZZ_TESTS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_HELPERS := $(filter-out $(FUZZ_TESTS),$(wildcard tests/fuzz/*.c))
 
@@ -278,9 +279,12 @@ $(B)/unit/%_cli: $(B)/obj/tests/unit/%_cli.o $(ALL_LIBS)
 $(B)/system/%: $(B)/obj/tests/system/%.o $(ALL_LIBS)
 	$(link) $(LIBRARIES)
 
+$(B)/bench/%: $(B)/obj/tests/bench/%.o $(ALL_LIBS)
+	$(link) $(LIBRARIES)
+
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(call objects,$(FUZZ_HELPERS)) $(ALL_LIBS)
 	$(link) -fsanitize=fuzzer $(LIBRARIES)
 
 SOURCES := $(COMMON) $(CONFIG) $(QUEUES) $(LEDGER) $(WORKERS) $(INGRESS) $(KEEPER) $(OPERATOR) $(MAINS) $(TWINS) \
-    $(UNIT_TESTS) $(UNIT_FILTERS) $(UNIT_HELPERS) $(PROBE_SOURCES) $(FUZZ_TESTS) $(FUZZ_HELPERS)
+    $(UNIT_TESTS) $(UNIT_FILTERS) $(UNIT_HELPERS) $(PROBE_SOURCES) $(BENCH_SOURCES) $(FUZZ_TESTS) $(FUZZ_HELPERS)
 -include $(patsubst %.o,%.d,$(call objects,$(SOURCES)) $(B)/gen/embedded_sql.o $(B)/gen/embedded_schema.o)

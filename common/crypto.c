@@ -2,6 +2,7 @@
 #include "common/crypto.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,14 +15,20 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+static EVP_MD *algorithm;
+
+static void fetch_algorithm(void)
+{
+    algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!algorithm)
+        log_panic("libcrypto has no SHA-256");
+}
+
 /* Fetched once: EVP_sha256() looks its implementation up at every use in OpenSSL 3. */
 static const EVP_MD *sha256_algorithm(void)
 {
-    static EVP_MD *algorithm;
-    if (!algorithm)
-        algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-    if (!algorithm)
-        log_panic("libcrypto has no SHA-256");
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fetch_algorithm);
     return algorithm;
 }
 
@@ -30,14 +37,39 @@ void sha256(const void *data, size_t size, uint8_t ret[static SHA256_SIZE])
     sha256_two(data, size, NULL, 0, ret);
 }
 
+static pthread_key_t context_key;
+
+static void context_free(void *context)
+{
+    EVP_MD_CTX_free(context);
+}
+
+static void make_context_key(void)
+{
+    if (pthread_key_create(&context_key, context_free) != 0)
+        log_panic("no thread key is left");
+}
+
+/* One per thread: making and freeing one costs as much as hashing a hundred bytes. */
+static EVP_MD_CTX *thread_context(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static _Thread_local EVP_MD_CTX *context;
+    if (context)
+        return context;
+    pthread_once(&once, make_context_key);
+    context = EVP_MD_CTX_new();
+    if (!context || pthread_setspecific(context_key, context) != 0)
+        log_panic("libcrypto has no memory");
+    return context;
+}
+
 void sha256_two(const void *a, size_t a_size, const void *b, size_t b_size, uint8_t ret[static SHA256_SIZE])
 {
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    if (!ctx || EVP_DigestInit_ex(ctx, sha256_algorithm(), NULL) != 1 ||
-        (a_size && EVP_DigestUpdate(ctx, a, a_size) != 1) || (b_size && EVP_DigestUpdate(ctx, b, b_size) != 1) ||
-        EVP_DigestFinal_ex(ctx, ret, NULL) != 1)
+    EVP_MD_CTX *ctx = thread_context();
+    if (EVP_DigestInit_ex(ctx, sha256_algorithm(), NULL) != 1 || (a_size && EVP_DigestUpdate(ctx, a, a_size) != 1) ||
+        (b_size && EVP_DigestUpdate(ctx, b, b_size) != 1) || EVP_DigestFinal_ex(ctx, ret, NULL) != 1)
         log_panic("libcrypto cannot compute SHA-256");
-    EVP_MD_CTX_free(ctx);
 }
 
 struct sha256_stream {

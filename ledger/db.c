@@ -1,24 +1,10 @@
-/* db.c - one connection to PostgreSQL through libpq, in pipeline mode
- *
- * The only file that includes libpq-fe.h. A call queues everything it has to say, flushes and reads at the same time
- * (a server that cannot write stops reading), and waits for the answers until its deadline. What is promised about
- * the outcome of a transaction:
- *
- *     nothing queued yet, or COMMIT not yet queued     ERR_AGAIN    surely not committed
- *     the server said why before it came to COMMIT     by SQLSTATE  surely not committed
- *     COMMIT answered "COMMIT" and nobody warned       0            surely committed, whatever comes behind it
- *     anything else: silence, reset, a warning         ERR_UNKNOWN
- *
- * In a pipeline a warning cannot be pinned to one statement, so any warning within the call makes its COMMIT
- * unknown; our statements give none. A statement outside a transaction that is no SELECT is judged as if it were its
- * own COMMIT.
+/* db.c - one connection to PostgreSQL through libpq: opening, closing, errors, scripts
  *
  * Known limit: libpq resolves host names synchronously inside connect; use addresses, or names that /etc/hosts knows.
  */
 #include "ledger/db.h"
 
 #include <errno.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "ledger/db_internal.h"
 
 enum {
     DB_LOCK_TIMEOUT_MS = 2000, /* longest wait for another batch's slot; then one delivery at a time */
@@ -35,30 +22,9 @@ enum {
     DB_BACKOFF_FIRST_MS = 200, /* longest wait before the second attempt to connect; doubles */
     DB_BACKOFF_MAX_MS = 5000,  /* doubles no further from here */
     DB_ROLLBACK_MS = 1000,     /* after a refused transaction; slower than that: a new connection is cheaper */
-    DB_PREPARED_MAX = 96,      /* statements prepared per connection; further ones are parsed each time */
-    DB_STATEMENTS_MAX = 32,    /* of one call */
     DB_PARAMS_OF_OURS = 8,     /* connection parameters added to the caller's */
     DB_SETTINGS_MAX = 1024,    /* bytes of the statements that set up a session */
     DB_STALE_READS_MAX = 10,   /* reads of what a server may have said while nobody asked */
-    SQLSTATE_SIZE = 6,
-    TAG_SIZE = 16, /* of a command tag: "COMMIT", "ROLLBACK" */
-};
-
-struct db {
-    PQconninfoOption *options; /* of the caller's string */
-    char *application;
-    int64_t timeout_ms;
-    bool read_only;
-
-    PGconn *conn;                    /* NULL: to be opened by the next call */
-    bool dismissed;                  /* the server has said that it ends this session */
-    char *prepared[DB_PREPARED_MAX]; /* statement "s<i>" of this connection; NULL: could not be prepared */
-    int prepared_count;
-
-    int failures;        /* attempts to connect that failed in a row */
-    int64_t retry_at_ms; /* monotonic; no attempt before it */
-    int warnings;        /* heard within this call */
-    char sqlstate[SQLSTATE_SIZE];
 };
 
 /* --- errors --- */
@@ -154,11 +120,14 @@ struct db *db_new(const struct db_options *options, struct err *err)
     return db;
 }
 
-static void disconnect(struct db *db)
+void db_disconnect(struct db *db)
 {
+    PQfreemem(db->message);
+    db->message = NULL;
     PQfinish(db->conn);
     db->conn = NULL;
     db->dismissed = false;
+    db->streaming = false;
     while (db->prepared_count > 0)
         free(db->prepared[--db->prepared_count]);
 }
@@ -167,14 +136,14 @@ void db_free(struct db *db)
 {
     if (!db)
         return;
-    disconnect(db);
+    db_disconnect(db);
     PQconninfoFree(db->options);
     free(db->application);
     free(db);
 }
 
 /* Waits until the socket is ready for one of `events` or the deadline has passed. 1 ready, 0 deadline, -1 broken. */
-static int wait_for(struct db *db, short events, int64_t deadline_ms)
+int db_wait_for(struct db *db, short events, int64_t deadline_ms)
 {
     for (;;) {
         int64_t left = deadline_ms - clock_monotonic_ms();
@@ -233,8 +202,6 @@ static PGconn *connect_start(const struct db *db)
 
 /* --- waiting for answers --- */
 
-enum heard { HEARD_RESULT, HEARD_LATE, HEARD_LOST };
-
 /* Polls a connection attempt to its end. */
 static enum heard connect_finish(struct db *db, int64_t deadline_ms)
 {
@@ -242,7 +209,7 @@ static enum heard connect_finish(struct db *db, int64_t deadline_ms)
     while (step != PGRES_POLLING_OK) {
         if (step == PGRES_POLLING_FAILED || PQstatus(db->conn) == CONNECTION_BAD)
             return HEARD_LOST;
-        int n = wait_for(db, step == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms);
+        int n = db_wait_for(db, step == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms);
         if (n <= 0)
             return n == 0 ? HEARD_LATE : HEARD_LOST;
         step = PQconnectPoll(db->conn);
@@ -251,14 +218,14 @@ static enum heard connect_finish(struct db *db, int64_t deadline_ms)
 }
 
 /* Flushes what is queued and reads until libpq has a next result (NULL ends a statement's results). */
-static enum heard next_result(struct db *db, int64_t deadline_ms, PGresult **ret)
+enum heard db_next_result(struct db *db, int64_t deadline_ms, PGresult **ret)
 {
     bool lost = false;
     while (PQisBusy(db->conn)) {
         if (lost)
             return HEARD_LOST;
         int unsent = PQflush(db->conn);
-        int n = wait_for(db, unsent == 1 ? POLLIN | POLLOUT : POLLIN, deadline_ms);
+        int n = db_wait_for(db, unsent == 1 ? POLLIN | POLLOUT : POLLIN, deadline_ms);
         if (n == 0)
             return HEARD_LATE;
         /* On failure what had arrived before it is still to be parsed: it may hold the server's last word. */
@@ -268,22 +235,8 @@ static enum heard next_result(struct db *db, int64_t deadline_ms, PGresult **ret
     return HEARD_RESULT;
 }
 
-/* How a call has gone so far. At most one of `refused` and `broken` says why: the first thing that went wrong. */
-struct verdict {
-    bool refused; /* the server said no; code and text say why */
-    bool fatal;   /* and ended the session with it */
-    bool broken;  /* late or lost */
-    enum err_code code;
-    char text[ERR_TEXT_MAX - 64];
-};
-
-static bool failed(const struct verdict *verdict)
-{
-    return verdict->refused || verdict->broken;
-}
-
 /* Notes the server's error. One without SQLSTATE is libpq's own: the connection broke. */
-static void note_error(struct db *db, const PGresult *result, struct verdict *verdict)
+void db_note_error(struct db *db, const PGresult *result, struct verdict *verdict)
 {
     const char *sqlstate = field(result, PG_DIAG_SQLSTATE), *detail = field(result, PG_DIAG_MESSAGE_DETAIL);
     const char *severity = field(result, PG_DIAG_SEVERITY_NONLOCALIZED);
@@ -304,7 +257,7 @@ static void note_error(struct db *db, const PGresult *result, struct verdict *ve
     verdict->code = meanings[meaning_of(sqlstate)].code;
 }
 
-static void note_silence(struct db *db, enum heard heard, struct verdict *verdict)
+void db_note_silence(struct db *db, enum heard heard, struct verdict *verdict)
 {
     if (failed(verdict)) {
         verdict->fatal = true; /* its reason stands, but this connection is done */
@@ -320,26 +273,25 @@ static void note_silence(struct db *db, enum heard heard, struct verdict *verdic
 /* --- scripts: the simple protocol --- */
 
 /* Runs a text of one or more statements. `tag` is that of the last one, "" when one failed. */
-static void simple(struct db *db, const char *sql, int64_t deadline_ms, struct verdict *verdict,
-                   char tag[static TAG_SIZE])
+void db_simple(struct db *db, const char *sql, int64_t deadline_ms, struct verdict *verdict, char tag[static TAG_SIZE])
 {
     PGresult *result = NULL;
     tag[0] = '\0';
     if (PQsendQuery(db->conn, sql) == 0) {
-        note_silence(db, HEARD_LOST, verdict);
+        db_note_silence(db, HEARD_LOST, verdict);
         return;
     }
     for (;;) {
-        enum heard heard = next_result(db, deadline_ms, &result);
+        enum heard heard = db_next_result(db, deadline_ms, &result);
         if (heard != HEARD_RESULT) {
-            note_silence(db, heard, verdict);
+            db_note_silence(db, heard, verdict);
             break;
         }
         if (!result)
             break;
         snprintf(tag, TAG_SIZE, "%s", PQcmdStatus(result));
         if (PQresultStatus(result) == PGRES_FATAL_ERROR)
-            note_error(db, result, verdict);
+            db_note_error(db, result, verdict);
         PQclear(result);
     }
     if (failed(verdict))
@@ -347,7 +299,7 @@ static void simple(struct db *db, const char *sql, int64_t deadline_ms, struct v
 }
 
 /* Leaves the session as the next call wants it, or closes it. */
-static void settle(struct db *db, const struct verdict *verdict)
+void db_settle(struct db *db, const struct verdict *verdict)
 {
     bool close = verdict->broken || verdict->fatal || PQstatus(db->conn) != CONNECTION_OK ||
                  (verdict->refused && meanings[meaning_of(db->sqlstate)].reconnect);
@@ -356,11 +308,11 @@ static void settle(struct db *db, const struct verdict *verdict)
     if (!close && PQtransactionStatus(db->conn) != PQTRANS_IDLE) {
         struct verdict rollback = {0};
         char tag[TAG_SIZE];
-        simple(db, "rollback", clock_monotonic_ms() + DB_ROLLBACK_MS, &rollback, tag);
+        db_simple(db, "rollback", clock_monotonic_ms() + DB_ROLLBACK_MS, &rollback, tag);
         close = failed(&rollback);
     }
     if (close)
-        disconnect(db);
+        db_disconnect(db);
 }
 
 /* --- being connected --- */
@@ -382,7 +334,7 @@ static void set_up(struct db *db, int64_t deadline_ms, struct verdict *verdict)
         " where current_setting('synchronous_commit') = 'off'",
         timeout, lock_timeout < DB_LOCK_TIMEOUT_MS ? lock_timeout : DB_LOCK_TIMEOUT_MS, timeout, DB_CLIENT_CHECK_MS,
         db->read_only ? "set default_transaction_read_only = on;" : plans);
-    simple(db, sql, deadline_ms, verdict, tag);
+    db_simple(db, sql, deadline_ms, verdict, tag);
 }
 
 static int connect_within(struct db *db, int64_t deadline_ms, struct err *err)
@@ -401,9 +353,9 @@ static int connect_within(struct db *db, int64_t deadline_ms, struct err *err)
     if (heard == HEARD_RESULT)
         set_up(db, deadline_ms, &verdict);
     else
-        note_silence(db, heard, &verdict);
+        db_note_silence(db, heard, &verdict);
     if (failed(&verdict)) {
-        disconnect(db);
+        db_disconnect(db);
         back_off(db);
         return err_set(err, ERR_AGAIN, "cannot connect to the database: %s", verdict.text);
     }
@@ -412,10 +364,10 @@ static int connect_within(struct db *db, int64_t deadline_ms, struct err *err)
 }
 
 /* True when the server went away, or said goodbye, since the last call: better seen now than after COMMIT was sent. */
-static bool gone(struct db *db)
+bool db_gone(struct db *db)
 {
     for (int i = 0; i < DB_STALE_READS_MAX; i++) {
-        int n = wait_for(db, POLLIN, 0);
+        int n = db_wait_for(db, POLLIN, 0);
         if (n == 0)
             return db->dismissed || PQstatus(db->conn) != CONNECTION_OK;
         if (n < 0 || PQconsumeInput(db->conn) == 0)
@@ -425,11 +377,11 @@ static bool gone(struct db *db)
     return true;
 }
 
-static int ready(struct db *db, int64_t deadline_ms, struct err *err)
+int db_ready(struct db *db, int64_t deadline_ms, struct err *err)
 {
     db->sqlstate[0] = '\0';
-    if (db->conn && gone(db))
-        disconnect(db);
+    if (db->conn && db_gone(db))
+        db_disconnect(db);
     if (db->conn == NULL && connect_within(db, deadline_ms, err) != 0)
         return -1;
     db->warnings = 0;
@@ -443,18 +395,18 @@ int db_script(struct db *db, const char *script, struct err *err)
     struct verdict verdict = {0};
     char tag[TAG_SIZE];
     int64_t deadline_ms = clock_monotonic_ms() + db->timeout_ms;
-    if (ready(db, deadline_ms, err) != 0)
+    if (db_ready(db, deadline_ms, err) != 0)
         return -1;
-    simple(db, "begin isolation level read committed", deadline_ms, &verdict, tag);
+    db_simple(db, "begin isolation level read committed", deadline_ms, &verdict, tag);
     if (!failed(&verdict))
-        simple(db, script, deadline_ms, &verdict, tag);
+        db_simple(db, script, deadline_ms, &verdict, tag);
     if (failed(&verdict)) {
-        settle(db, &verdict);
+        db_settle(db, &verdict);
         return err_set(err, verdict.refused ? verdict.code : ERR_AGAIN, "database: %s", verdict.text);
     }
     db->warnings = 0; /* COMMIT is on its own here: what warns from now on is it */
-    simple(db, "commit", deadline_ms, &verdict, tag);
-    settle(db, &verdict);
+    db_simple(db, "commit", deadline_ms, &verdict, tag);
+    db_settle(db, &verdict);
     if (verdict.refused && !verdict.fatal)
         return err_set(err, verdict.code, "database: %s", verdict.text);
     if (failed(&verdict) || strcmp(tag, "COMMIT") != 0 || db->warnings > 0) {
@@ -462,314 +414,4 @@ int db_script(struct db *db, const char *script, struct err *err)
                        verdict.text);
     }
     return 0;
-}
-
-/* --- statements: the pipeline --- */
-
-enum item_kind { ITEM_PREPARE, ITEM_BEGIN, ITEM_STATEMENT, ITEM_COMMIT, ITEM_SYNC };
-
-/* What was queued, in order; answers come in the same order. */
-struct item {
-    enum item_kind kind;
-    size_t statement; /* of PREPARE, STATEMENT: which */
-    int prepared;     /* of PREPARE: its number in this connection */
-};
-
-struct run {
-    struct db *db;
-    const struct db_statement *statements;
-    size_t count;
-    bool transaction;
-    int64_t deadline_ms;
-    struct item items[3 * DB_STATEMENTS_MAX + 3];
-    size_t item_count;
-    bool commit_queued;
-    bool committed;        /* COMMIT answered "COMMIT" */
-    bool failed_at_commit; /* the error that counts came as the answer to COMMIT, or after it */
-    struct verdict verdict;
-    PGresult *results[DB_STATEMENTS_MAX];
-};
-
-static void name_prepared(int n, char ret[static 16])
-{
-    snprintf(ret, 16, "s%d", n);
-}
-
-/* By the text, not by its address: a buffer that is used again for another statement must not run the first one. */
-static int find_prepared(const struct db *db, const char *sql)
-{
-    for (int i = 0; i < db->prepared_count; i++)
-        if (db->prepared[i] != NULL && strcmp(db->prepared[i], sql) == 0)
-            return i;
-    return -1;
-}
-
-static struct item *add_item(struct run *run, enum item_kind kind)
-{
-    struct item *item = &run->items[run->item_count++];
-    item->kind = kind;
-    return item;
-}
-
-/* Queues what prepares statement i, unless this connection has it, or has no room. */
-static bool queue_prepare(struct run *run, size_t i)
-{
-    struct db *db = run->db;
-    const char *sql = run->statements[i].sql;
-    char name[16];
-    if (find_prepared(db, sql) >= 0 || db->prepared_count == DB_PREPARED_MAX)
-        return true;
-    struct item *item = add_item(run, ITEM_PREPARE);
-    item->statement = i;
-    item->prepared = db->prepared_count;
-    db->prepared[db->prepared_count++] = mem_text(sql); /* noted now, so that names go on; forgotten if it fails */
-    name_prepared(item->prepared, name);
-    return PQsendPrepare(db->conn, name, sql, 0, NULL) == 1;
-}
-
-static bool queue_statement(struct run *run, size_t i)
-{
-    const struct db_statement *s = &run->statements[i];
-    int prepared = find_prepared(run->db, s->sql);
-    char name[16];
-    add_item(run, ITEM_STATEMENT)->statement = i;
-    if (prepared < 0)
-        return PQsendQueryParams(run->db->conn, s->sql, s->param_count, NULL, s->params, NULL, NULL, 0) == 1;
-    name_prepared(prepared, name);
-    return PQsendQueryPrepared(run->db->conn, name, s->param_count, s->params, NULL, NULL, 0) == 1;
-}
-
-static bool queue_text(struct run *run, enum item_kind kind, const char *sql)
-{
-    add_item(run, kind);
-    return PQsendQueryParams(run->db->conn, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
-}
-
-static bool queue_sync(struct run *run)
-{
-    add_item(run, ITEM_SYNC);
-    return PQpipelineSync(run->db->conn) == 1;
-}
-
-/* One Sync ends the whole: an error skips everything after it, COMMIT included. */
-static bool queue_transaction(struct run *run)
-{
-    bool ok = queue_text(run, ITEM_BEGIN, "begin isolation level read committed");
-    for (size_t i = 0; ok && i < run->count; i++)
-        ok = queue_statement(run, i);
-    if (!ok)
-        return false;
-    run->commit_queued = true;
-    return queue_text(run, ITEM_COMMIT, "commit") && queue_sync(run);
-}
-
-/* Each with a Sync of its own: one that fails does not take the others with it. */
-static bool queue_singles(struct run *run)
-{
-    bool ok = true;
-    for (size_t i = 0; ok && i < run->count; i++)
-        ok = queue_statement(run, i) && queue_sync(run);
-    return ok;
-}
-
-static bool queue_all(struct run *run)
-{
-    bool ok = PQenterPipelineMode(run->db->conn) == 1;
-    for (size_t i = 0; ok && i < run->count; i++)
-        ok = queue_prepare(run, i);
-    return ok && (run->transaction ? queue_transaction(run) : queue_singles(run));
-}
-
-static void keep(struct run *run, const struct item *item, PGresult *result)
-{
-    switch (item->kind) {
-    case ITEM_STATEMENT:
-        PQclear(run->results[item->statement]);
-        run->results[item->statement] = result;
-        return;
-    case ITEM_COMMIT:
-        run->committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
-        break;
-    case ITEM_PREPARE:
-    case ITEM_BEGIN:
-    case ITEM_SYNC:
-        break;
-    }
-    PQclear(result);
-}
-
-static void take(struct run *run, const struct item *item, PGresult *result)
-{
-    switch (PQresultStatus(result)) {
-    case PGRES_COMMAND_OK:
-    case PGRES_TUPLES_OK:
-        keep(run, item, result);
-        return;
-    case PGRES_FATAL_ERROR:
-        run->failed_at_commit |= !failed(&run->verdict) && item->kind >= ITEM_COMMIT;
-        note_error(run->db, result, &run->verdict);
-        break;
-    case PGRES_PIPELINE_ABORTED:
-    case PGRES_PIPELINE_SYNC:
-        break;
-    case PGRES_EMPTY_QUERY:
-    case PGRES_COPY_OUT:
-    case PGRES_COPY_IN:
-    case PGRES_COPY_BOTH:
-    case PGRES_BAD_RESPONSE:
-    case PGRES_NONFATAL_ERROR:
-    case PGRES_SINGLE_TUPLE:
-        run->verdict.broken = true;
-        snprintf(run->verdict.text, sizeof run->verdict.text, "unexpected answer %s",
-                 PQresStatus(PQresultStatus(result)));
-        break;
-    }
-    if (item->kind == ITEM_PREPARE) { /* its name stays unused for the rest of this connection */
-        free(run->db->prepared[item->prepared]);
-        run->db->prepared[item->prepared] = NULL;
-    }
-    PQclear(result);
-}
-
-/* Reads the answer to one item, the NULL behind it included. False when there is nothing more to hear. */
-static bool collect(struct run *run, const struct item *item)
-{
-    for (;;) {
-        PGresult *result = NULL;
-        enum heard heard = next_result(run->db, run->deadline_ms, &result);
-        if (heard != HEARD_RESULT) {
-            note_silence(run->db, heard, &run->verdict);
-            return false;
-        }
-        if (!result)
-            return true;
-        bool sync = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
-        take(run, item, result);
-        if (sync || run->verdict.broken)
-            return !run->verdict.broken;
-    }
-}
-
-static bool is_select(const char *sql)
-{
-    return strncasecmp(sql, "select", strlen("select")) == 0;
-}
-
-/* Could something of this call have been committed although it did not end well? An ERROR ends a transaction for
- * certain; a FATAL does so only before COMMIT: a session that ends while it commits may have committed. */
-static bool may_have_committed(const struct run *run)
-{
-    if (run->transaction)
-        return run->commit_queued && (run->verdict.broken || (run->verdict.fatal && run->failed_at_commit));
-    for (size_t i = 0; i < run->count; i++)
-        if (!is_select(run->statements[i].sql) &&
-            (run->results[i] != NULL || !run->verdict.refused || run->verdict.fatal))
-            return true;
-    return false;
-}
-
-/* The error of a call that did not end well; see the table in this file's head. */
-static int judge(const struct run *run, struct err *err)
-{
-    const struct verdict *v = &run->verdict;
-    /* A session that is ended right behind its COMMIT says so in the same breath: the work is done all the same. */
-    if (run->committed && run->db->warnings == 0)
-        return 0;
-    if (failed(v)) {
-        enum err_code code = v->refused ? v->code : ERR_AGAIN;
-        return err_set(err, may_have_committed(run) ? ERR_UNKNOWN : code, "database: %s", v->text);
-    }
-    if (run->transaction)
-        return err_set(err, ERR_UNKNOWN, "database: the transaction did not end with a clean COMMIT (%d warnings)",
-                       run->db->warnings);
-    return 0;
-}
-
-static void hand_over(struct run *run, bool ok, struct db_result **ret)
-{
-    for (size_t i = 0; i < run->count; i++)
-        if (ok && ret != NULL)
-            ret[i] = (struct db_result *)run->results[i];
-        else
-            PQclear(run->results[i]);
-}
-
-int db_run(struct db *db, bool transaction, const struct db_statement *statements, size_t count, struct db_result **ret,
-           struct err *err)
-{
-    struct run run = {.db = db, .statements = statements, .count = count, .transaction = transaction};
-    if (count > DB_STATEMENTS_MAX)
-        return err_set(err, ERR_LIMIT, "%zu statements in one call; at most %d", count, DB_STATEMENTS_MAX);
-    run.deadline_ms = clock_monotonic_ms() + db->timeout_ms;
-    if (ready(db, run.deadline_ms, err) != 0)
-        return -1;
-    if (!queue_all(&run))
-        note_silence(db, HEARD_LOST, &run.verdict);
-    for (size_t i = 0; !run.verdict.broken && i < run.item_count; i++)
-        if (!collect(&run, &run.items[i]))
-            break;
-    int r = judge(&run, err);
-    hand_over(&run, r == 0, ret);
-    settle(db, &run.verdict);
-    return r;
-}
-
-struct db_result *db_query(struct db *db, const char *sql, int param_count, const char *const *params, struct err *err)
-{
-    struct db_statement statement = {.sql = sql, .param_count = param_count, .params = params};
-    struct db_result *result = NULL;
-    return db_run(db, false, &statement, 1, &result, err) == 0 ? result : NULL;
-}
-
-const char *db_sqlstate(const struct db *db)
-{
-    return db->sqlstate;
-}
-
-/* --- results: a db_result is a PGresult, seen from outside --- */
-
-static const PGresult *rows_of(const struct db_result *result)
-{
-    return (const PGresult *)result;
-}
-
-int db_rows(const struct db_result *result)
-{
-    return PQntuples(rows_of(result));
-}
-
-const char *db_value(const struct db_result *result, int row, int column)
-{
-    return PQgetisnull(rows_of(result), row, column) ? NULL : PQgetvalue(rows_of(result), row, column);
-}
-
-int64_t db_int(const struct db_result *result, int row, int column)
-{
-    const char *text = db_value(result, row, column);
-    return text ? strtoll(text, NULL, 10) : 0;
-}
-
-bool db_bool(const struct db_result *result, int row, int column)
-{
-    const char *text = db_value(result, row, column);
-    return text && text[0] == 't';
-}
-
-struct uuid db_uuid(const struct db_result *result, int row, int column)
-{
-    struct uuid id = {0};
-    const char *text = db_value(result, row, column);
-    if (text && uuid_parse(text, &id) != 0)
-        log_panic("the database gave \"%s\" for a uuid", text);
-    return id;
-}
-
-size_t db_size(const struct db_result *result, int row, int column)
-{
-    return (size_t)PQgetlength(rows_of(result), row, column);
-}
-
-void db_result_free(struct db_result *result)
-{
-    PQclear((PGresult *)result);
 }

@@ -1,4 +1,4 @@
-/* db.h - one connection to PostgreSQL; db.c is the only file that includes libpq-fe.h
+/* db.h - one connection to PostgreSQL; libpq-fe.h is seen by db.c, db_run.c and db_stream.c only
  *
  * Synchronous for the caller, bounded by a deadline: statements of one call travel as one pipeline (one round trip),
  * the socket is polled until the answer or the deadline. A connection that failed is reopened by the next call, at
@@ -14,6 +14,7 @@
 
 #include "common/err.h"
 #include "common/ids.h"
+#include "common/text.h"
 
 struct db;
 
@@ -53,6 +54,44 @@ struct db_result *db_query(struct db *db, const char *sql, int param_count, cons
                            struct err *err) MUST_CHECK;
 /* A script of several statements without parameters (migrations), in one transaction. */
 int db_script(struct db *db, const char *script, struct err *err) MUST_CHECK;
+
+/* --- many reads that see the same ---
+ *
+ * One connection keeps a snapshot of the database; others see it, for their db_run()s and their streams alike, until it is given up. */
+enum { DB_SNAPSHOT_SIZE = 64 };
+/* This connection keeps a snapshot from now on and does nothing else until it is freed, or db_snapshot_lost(). */
+int db_snapshot_hold(struct db *db, char ret[static DB_SNAPSHOT_SIZE], struct err *err) MUST_CHECK;
+/* True when what it kept is gone: the connection was lost. */
+bool db_snapshot_lost(struct db *db);
+/* Reads of this connection see the snapshot from now on, and it can only read. */
+void db_snapshot_use(struct db *db, const char snapshot[static DB_SNAPSHOT_SIZE]);
+
+/* --- a stream of rows: as many as there are, one at a time, as PostgreSQL's binary COPY sends them --- */
+
+/* One row; its columns are taken in their order. */
+struct db_row {
+    const uint8_t *at, *end;
+    int left; /* columns not taken yet */
+    bool bad; /* something taken was of another size, NULL or not there */
+};
+/* Begins a stream, in the snapshot if one is used. `select` has no parameters. Until the stream has ended the connection does nothing else. */
+int db_stream(struct db *db, const char *select, struct err *err) MUST_CHECK;
+/* 1: *ret is the next row, which stands until the next call; 0: there was none more, and the stream has ended; -1: an error, it has ended
+ * too. Waits at most the connection's timeout for the next bytes; the whole may take any time. */
+int db_stream_next(struct db *db, struct db_row *ret, struct err *err) MUST_CHECK;
+/* Ends it early, by closing the connection. Nothing to do when it has ended. */
+void db_stream_end(struct db *db);
+
+/* The next column, decoded; its type is the caller's to know. What cannot be makes the row bad and gives zeros. */
+int64_t db_take_int(struct db_row *row,
+                    int bytes); /* of 2, 4 or 8 bytes; also xid8, date and timestamptz (from 2000-01-01) */
+struct uuid db_take_uuid(struct db_row *row);
+struct text db_take_text(struct db_row *row);  /* text, char(n), bytea; NULL stays NULL */
+struct text db_take_jsonb(struct db_row *row); /* its text */
+/* All columns were taken, and were what they were taken for. */
+bool db_row_good(const struct db_row *row);
+/* The bytes of one message of such a stream, which may begin it (`first`). 1: a row; 0: the end; -1: neither. (db_row.c; pure) */
+int db_row_decode(const void *bytes, size_t size, bool first, struct db_row *ret) MUST_CHECK;
 
 int db_rows(const struct db_result *result);
 const char *db_value(const struct db_result *result, int row, int column); /* NULL for NULL; borrowed */

@@ -1,5 +1,13 @@
-/* verify.c - see verify.h; the parts are verify_schema.c, verify_heads.c, verify_tree.c, verify_books.c, verify_money.c, verify_floor.c,
- * verify_balance.c, verify_archive.c */
+/* verify.c - the list of parts (verify.h)
+ *
+ *     verify_schema.c     schema, triggers, grants
+ *     verify_run.c        all rows, side by side:
+ *         verify_tree.c       leaves, blocks (verify_heads.c), kept subtrees (verify_nodes.c)
+ *         verify_dossier.c    payments, each with all it has: verify_books.c, verify_money.c, verify_balance.c
+ *         verify_sum.c        and whether both saw the same; verify_rows.c where they did not
+ *     verify_archive.c    what is in files
+ *     verify_floor.c      accounts: the chart, and floors
+ */
 #include "ledger/verify.h"
 
 #include <inttypes.h>
@@ -7,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mem.h"
 #include "ledger/verify_internal.h"
 
 const char *verify_rule_text(enum verify_rule rule)
@@ -23,9 +32,6 @@ void verify_fault(struct verify *verify, enum verify_rule rule, struct verify_pl
 {
     char text[ERR_TEXT_MAX];
     va_list args;
-    verify->result->faults++;
-    if (++verify->told[rule] > VERIFY_FAULTS_MAX)
-        return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
@@ -34,13 +40,19 @@ void verify_fault(struct verify *verify, enum verify_rule rule, struct verify_pl
                                        .slot = place.slot ? place.slot : "",
                                        .block = place.block,
                                        .text = text};
-    verify->options->fault(verify->options->arg, &fault);
+    pthread_mutex_lock(&verify->lock);
+    verify->result->faults++;
+    if (++verify->told[rule] <= VERIFY_FAULTS_MAX)
+        verify->options->fault(verify->options->arg, &fault);
+    pthread_mutex_unlock(&verify->lock);
 }
 
-void verify_progress(const struct verify *verify, const char *what, int64_t done)
+void verify_progress(struct verify *verify, const char *what, int64_t done)
 {
+    pthread_mutex_lock(&verify->lock);
     if (verify->options->progress)
         verify->options->progress(verify->options->arg, what, done);
+    pthread_mutex_unlock(&verify->lock);
 }
 
 const char *verify_number(char ret[static VERIFY_NUMBER_SIZE], int64_t value)
@@ -49,19 +61,33 @@ const char *verify_number(char ret[static VERIFY_NUMBER_SIZE], int64_t value)
     return ret;
 }
 
-/* A part that the ledger itself makes impossible (a column is gone, a row cannot be read) is a fault; the other parts go on. */
-static int note(struct verify *verify, const char *what, int r, struct err *why, struct err *err)
+static struct place place_at(const struct db_result *rows, int column)
 {
-    if (r == 0)
-        return 0;
-    if (why->code == ERR_INTERNAL || why->code == ERR_INVALID || why->code == ERR_CONFLICT) {
-        verify_fault(verify, VERIFY_UNREADABLE, NOWHERE, "%s: %s", what, why->text);
-        return 0;
-    }
-    return err_set(err, why->code == ERR_UNKNOWN ? ERR_AGAIN : why->code, "%s: %s", what, why->text);
+    const char *xid = db_value(rows, 0, column);
+    return (struct place){xid ? strtoull(xid, NULL, 10) : 0, db_int(rows, 0, column + 1)};
 }
 
-/* The last block, and which leaves no head covers. One statement: the keeper may seal at this moment. */
+/* Up to where it was verified before. */
+static int read_since(struct verify *verify, struct err *err)
+{
+    char height[VERIFY_NUMBER_SIZE];
+    const char *params[] = {verify_number(height, verify->options->since)};
+    if (verify->options->since < 0)
+        return 0;
+    struct db_result *rows = db_query(
+        verify->db, "select size, last_xid, last_seq from ledger.seal where height = $1::bigint", 1, params, err);
+    if (!rows)
+        return -1;
+    int r = db_rows(rows) == 0 ? err_set(err, ERR_NOT_FOUND, "there is no block %s to go on from", height) : 0;
+    if (r == 0) {
+        verify->since = place_at(rows, 1);
+        verify->segments->first_size = (uint64_t)db_int(rows, 0, 0);
+    }
+    db_result_free(rows);
+    return r;
+}
+
+/* The last block, and which leaves no head covers. */
 static int read_seal(struct verify *verify, struct err *err)
 {
     struct db_result *rows = db_query(verify->db,
@@ -74,32 +100,13 @@ static int read_seal(struct verify *verify, struct err *err)
         return -1;
     verify->result->height = db_value(rows, 0, 0) ? db_int(rows, 0, 0) : -1;
     verify->size = (uint64_t)db_int(rows, 0, 1);
-    const char *xid = db_value(rows, 0, 2), *seq = db_value(rows, 0, 3);
-    snprintf(verify->last_xid, sizeof verify->last_xid, "%s", xid ? xid : "0");
-    snprintf(verify->last_seq, sizeof verify->last_seq, "%s", seq ? seq : "0");
+    verify->last = place_at(rows, 2);
     if ((uint64_t)db_int(rows, 0, 4) > verify->size)
         verify_fault(verify, VERIFY_LEAF_ADDED, IN_BLOCK(verify->result->height),
                      "there are leaves up to %" PRId64 ", but the last head covers %" PRIu64, db_int(rows, 0, 4),
                      verify->size);
     db_result_free(rows);
-    return 0;
-}
-
-/* Sealed rows have ended, whatever the transaction ids of this server say after a restore. */
-static int read_horizon(struct verify *verify, struct err *err)
-{
-    const char *params[] = {verify->last_xid, verify->last_seq};
-    struct db_result *rows = db_query(verify->db,
-                                      "select greatest(ledger.horizon()::text::numeric,"
-                                      " $1::text::numeric + 1), (select count(*) from ledger.event"
-                                      " where (xid, seq) > ($1::text::xid8, $2::text::bigint))",
-                                      2, params, err);
-    if (!rows)
-        return -1;
-    snprintf(verify->horizon, sizeof verify->horizon, "%s", db_value(rows, 0, 0));
-    verify->result->unsealed = db_int(rows, 0, 1);
-    db_result_free(rows);
-    return 0;
+    return read_since(verify, err) == 0 ? segments_read(verify, verify->segments, err) : -1;
 }
 
 typedef int part_function(struct verify *verify, struct err *err);
@@ -107,47 +114,51 @@ typedef int part_function(struct verify *verify, struct err *err);
 static int part(struct verify *verify, const char *what, part_function *run, struct err *err)
 {
     struct err why = {0};
-    return note(verify, what, run(verify, &why), &why, err);
+    return verify_note(verify, what, run(verify, &why), &why, err);
 }
 
-static int verify_books_and_balances(struct verify *verify, struct err *err)
+static int verify_parts(struct verify *verify, struct outside_heads *heads, struct err *err)
 {
-    struct balances *balances = balances_new();
-    int r = verify_books(verify, balances, err);
-    if (r == 0 && verify->options->since < 0)
-        r = verify_balances(verify, balances, err);
-    balances_free(balances);
+    int r = part(verify, "the schema", verify_schema, err);
+    if (r == 0)
+        r = part(verify, "the blocks", read_seal, err);
+    if (r == 0 && verify->result->height >= 0 && verify->options->key_count == 0)
+        r = err_set(err, ERR_CONFIG, "whose signature counts? Give --key, or seal.origin and seal.key");
+    if (r == 0)
+        r = verify_all_rows(verify, heads, err);
+    if (r == 0)
+        r = part(verify, "the dead letters", verify_letters, err);
+    if (r == 0)
+        r = part(verify, "the archives", verify_archives, err);
+    if (r == 0)
+        r = part(verify, "the accounts", verify_accounts, err);
     return r;
 }
 
-static int verify_tree_and_heads(struct verify *verify, struct outside_heads *heads, struct err *err)
+/* Everything is read in one snapshot: what is written meanwhile is for the next time. */
+static int connect_all(struct verify *verify, struct err *err)
 {
-    struct err why = {0};
-    if (verify->result->height >= 0 && verify->options->key_count == 0)
-        return err_set(err, ERR_CONFIG, "whose signature counts? Give --key, or seal.origin and seal.key");
-    return note(verify, "the tree", verify_tree(verify, heads, &why), &why, err);
+    verify->holder = db_new(verify->options->database, err);
+    if (!verify->holder || db_snapshot_hold(verify->holder, verify->snapshot, err) != 0)
+        return -1;
+    verify->db = verify_connect(verify, err);
+    return verify->db ? 0 : -1;
 }
 
 int verify_ledger(const struct verify_options *options, struct verify_result *ret, struct err *err)
 {
-    struct verify verify = {.options = options, .result = ret, .db = options->db, .since_xid = "0"};
+    struct verify verify = {.options = options, .result = ret, .lock = PTHREAD_MUTEX_INITIALIZER};
     struct outside_heads heads = {0};
     *ret = (struct verify_result){.height = -1};
-    int r = outside_read(&verify, &heads, err);
+    verify.segments = mem_new(1, sizeof *verify.segments);
+    int r = outside_read(&verify, &heads, err); /* before the ledger: it may be ahead of what was seen, never behind */
     if (r == 0)
-        r = part(&verify, "the schema", verify_schema, err);
+        r = connect_all(&verify, err);
     if (r == 0)
-        r = part(&verify, "the blocks", read_seal, err);
-    if (r == 0)
-        r = part(&verify, "the horizon", read_horizon, err);
-    if (r == 0)
-        r = verify_tree_and_heads(&verify, &heads, err);
-    if (r == 0)
-        r = part(&verify, "the books", verify_books_and_balances, err);
-    if (r == 0)
-        r = part(&verify, "the archives", verify_archives, err);
-    if (r == 0)
-        r = part(&verify, "the accounts", verify_accounts, err);
+        r = verify_parts(&verify, &heads, err);
     outside_free(&heads);
+    db_free(verify.db);
+    db_free(verify.holder);
+    free(verify.segments);
     return r;
 }

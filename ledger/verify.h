@@ -15,6 +15,7 @@
 
 enum {
     VERIFY_KEYS_MAX = 16,
+    VERIFY_JOBS_MAX = 16,
     VERIFY_FAULTS_MAX = 100, /* told of one rule; further ones are counted */
 };
 
@@ -44,6 +45,7 @@ enum {
     X(FENCE, "fence")               /* another provider was tried without its evidence (L6) */                         \
     X(COMMAND, "command")           /* a fact lacks the command that asked for it (L10) */                             \
     X(DEAD_LETTER, "dead-letter")   /* a death without its archived letter, or a letter without its fact (L9) */       \
+    X(HOME, "home")                 /* a row does not stand where its payment lives (L2) */                            \
     X(TRANSFER, "transfer")         /* a transfer does not belong to a fact of its transaction (L8) */                 \
     X(HOLD, "hold")                 /* a hold is resolved twice, or by other accounts (L8) */                          \
     X(BOOKING, "booking")           /* the transfers of a fact are not what it books (L8) */                           \
@@ -74,8 +76,9 @@ struct verify_fault {
 };
 
 struct verify_options {
-    struct db *db;
-    const struct note_key *keys; /* whose signature counts */
+    const struct db_options *database; /* several connections are made to it */
+    int jobs;                          /* payments are read in so many shares at once; 1 to VERIFY_JOBS_MAX */
+    const struct note_key *keys;       /* whose signature counts */
     size_t key_count;
     const char *heads_dir;    /* of heads seen outside, *.head; NULL: none */
     const char *archives_dir; /* with the files of what is archived; NULL: only what the ledger says of them */

@@ -1,8 +1,4 @@
-/* verify_balance.c - balances derived here, from every transfer, against those that people read
- *
- * The ledger may go on while payments are looked through. What it has beyond the horizon in the end is read in one snapshot with the trial
- * balance, and the payments concerned are counted anew.
- */
+/* verify_balance.c - balances derived here, from every transfer, against those that people read */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,15 +9,14 @@
 #include "ledger/read.h"
 #include "ledger/verify_internal.h"
 
-enum { CHANGED_MAX = 20000 /* payments that went on meanwhile; with more there is no comparison */ };
-
 struct balance {
     int64_t debits, credits, pending_debits, pending_credits;
+    bool compared;
 };
 struct balances {
     json_t *places; /* "EUR commission": index */
     struct balance *items;
-    size_t count;
+    size_t count, room;
     bool overflow;
 };
 
@@ -39,17 +34,35 @@ void balances_free(struct balances *balances)
     free(balances);
 }
 
-static struct balance *balance_of(struct balances *balances, const char *account, const char *currency)
+static struct balance *balance_named(struct balances *balances, const char *name)
 {
-    char key[ACCOUNT_SIZE + 8];
-    snprintf(key, sizeof key, "%s %s", currency, account);
-    const json_t *place = json_object_get(balances->places, key);
+    const json_t *place = json_object_get(balances->places, name);
     if (place)
         return &balances->items[json_integer_value(place)];
-    json_object_set_new(balances->places, key, json_integer((json_int_t)balances->count));
-    balances->items = mem_grow(balances->items, balances->count + 1, sizeof *balances->items);
+    json_object_set_new(balances->places, name, json_integer((json_int_t)balances->count));
+    if (balances->count == balances->room) {
+        balances->room = balances->room ? 2 * balances->room : 64;
+        balances->items = mem_grow(balances->items, balances->room, sizeof *balances->items);
+    }
     balances->items[balances->count] = (struct balance){0};
     return &balances->items[balances->count++];
+}
+
+/* As much as fits; where it ends. snprintf() would take as long as all the rest. */
+static char *put(char *at, const char *end, const char *text)
+{
+    while (*text && at + 1 < end)
+        *at++ = *text++;
+    *at = '\0';
+    return at;
+}
+
+static struct balance *balance_of(struct balances *balances, const char *account, const char *currency)
+{
+    char name[ACCOUNT_SIZE + 8], *end = name + sizeof name;
+    char *at = put(put(name, end, currency), end, " ");
+    put(at, end, account);
+    return balance_named(balances, name);
 }
 
 static void add(struct balances *balances, int64_t *sum, int64_t amount)
@@ -57,32 +70,29 @@ static void add(struct balances *balances, int64_t *sum, int64_t amount)
     balances->overflow |= money_add(*sum, amount, sum, NULL) != 0;
 }
 
-/* Is what is pending with this transfer ended by a row of a transaction below the horizon? */
-static bool is_ended(const struct dossier *dossier, const struct transfer *t, uint64_t horizon)
+/* Is what is pending with this transfer ended? */
+static bool is_ended(const struct dossier *dossier, const struct transfer *t)
 {
     char answer[SLOT_SIZE + 8];
-    uint64_t xid = 0;
     for (size_t i = 0; strcmp(t->kind, "hold") == 0 && i < dossier->transfer_count; i++)
-        if (strcmp(dossier->transfers[i].pending_of, t->slot) == 0 && dossier->transfers[i].xid < horizon)
+        if (strcmp(dossier->transfers[i].pending_of, t->slot) == 0)
             return true;
     const char *doubt = strstr(t->slot, ":doubt:");
     if (strcmp(t->kind, "in_doubt") != 0 || !doubt)
         return false;
     bool has_result = strncmp(t->slot, "auth:", 5) == 0 || strncmp(t->slot, "refund:", 7) == 0;
     snprintf(answer, sizeof answer, "%.*s%s", (int)(doubt - t->slot), t->slot, has_result ? ":result" : "");
-    return dossier_fact(dossier, answer, &xid) && xid < horizon;
+    return dossier_fact(dossier, answer, NULL);
 }
 
-void balances_add(struct balances *balances, const struct dossier *dossier, uint64_t horizon, int sign)
+void balances_add(struct balances *balances, const struct dossier *dossier)
 {
     for (size_t i = 0; i < dossier->transfer_count; i++) {
         const struct transfer *t = &dossier->transfers[i];
         bool moved = strcmp(t->kind, "post") == 0 || strcmp(t->kind, "transfer") == 0;
         bool pending = strcmp(t->kind, "hold") == 0 || strcmp(t->kind, "in_doubt") == 0;
-        if (t->xid >= horizon)
-            continue;
-        int64_t moves = moved ? sign * t->amount : 0;
-        int64_t pends = pending && !is_ended(dossier, t, horizon) ? sign * t->amount : 0;
+        int64_t moves = moved ? t->amount : 0;
+        int64_t pends = pending && !is_ended(dossier, t) ? t->amount : 0;
         struct balance *debit = balance_of(balances, t->debit, t->currency);
         add(balances, &debit->debits, moves);
         add(balances, &debit->pending_debits, pends);
@@ -92,8 +102,7 @@ void balances_add(struct balances *balances, const struct dossier *dossier, uint
     }
 }
 
-/* What is archived moved, too; verify_archive.c looks whether that is so. */
-static int add_archived(const struct verify *verify, struct balances *balances, struct err *err)
+int balances_add_archived(const struct verify *verify, struct balances *balances, struct err *err)
 {
     struct db_result *rows =
         db_query(verify->db,
@@ -111,57 +120,27 @@ static int add_archived(const struct verify *verify, struct balances *balances, 
     return 0;
 }
 
+void balances_join(struct balances *balances, const struct balances *more)
+{
+    const char *name;
+    const json_t *place;
+    balances->overflow |= more->overflow;
+    json_object_foreach((json_t *)more->places, name, place)
+    {
+        const struct balance *from = &more->items[json_integer_value(place)];
+        struct balance *to = balance_named(balances, name);
+        add(balances, &to->debits, from->debits);
+        add(balances, &to->credits, from->credits);
+        add(balances, &to->pending_debits, from->pending_debits);
+        add(balances, &to->pending_credits, from->pending_credits);
+    }
+}
+
 /* --- comparing --- */
 
-/* Trial balance, facts and transfers of what went on since, in one statement: one snapshot. Rows of three kinds, their columns as texts. */
-#define CHANGED " in (select c.payment_id from ledger.event c where c.xid >= $1::xid8)"
-#define TOGETHER                                                                                                       \
-    "select * from (select 0 as kind, jsonb_build_object::text as a, null as b, null as c, null as d, null as e,"      \
-    " null as f, null as g, null as h, null as i, null as j from (%s) as trial union all"                              \
-    " select 1, payment_id::text, slot, outcome, cause::text, actor, seq::text, xid::text, floor::text, body::text,"   \
-    " null from (" DOSSIER_FACTS " where e.payment_id" CHANGED ") as facts union all"                                  \
-    " select 2, payment_id::text, slot, leg::text, kind, pending_of, debit, credit, amount::text, currency::text,"     \
-    " xid::text from (" DOSSIER_TRANSFERS " where t.payment_id" CHANGED ") as transfers) as rows"                      \
-    " order by kind, a collate \"C\""
-enum { KIND, VALUE };
-enum { KIND_TRIAL, KIND_FACT, KIND_TRANSFER };
-
-static struct db_result *read_together(struct verify *verify, struct err *err)
+struct db_result *balances_trial(struct db *db, struct err *err)
 {
-    char *sql = NULL;
-    const char *params[] = {verify->horizon};
-    if (asprintf(&sql, TOGETHER, read_trial_balance_sql) < 0) {
-        err_set(err, ERR_INTERNAL, "out of memory");
-        return NULL;
-    }
-    struct db_result *rows = db_query(verify->db, sql, 1, params, err);
-    free(sql);
-    return rows;
-}
-
-/* The rows of one kind, which stand together. */
-static struct span span_of(const struct db_result *rows, int kind)
-{
-    struct span span = {.rows = rows, .shift = VALUE};
-    while (span.row < db_rows(rows) && db_int(rows, span.row, KIND) < kind)
-        span.row++;
-    for (span.end = span.row; span.end < db_rows(rows) && db_int(rows, span.end, KIND) == kind;)
-        span.end++;
-    return span;
-}
-
-static int add_changed(struct verify *verify, struct balances *balances, const struct db_result *rows, struct err *err)
-{
-    uint64_t horizon = strtoull(verify->horizon, NULL, 10);
-    struct span facts = span_of(rows, KIND_FACT), transfers = span_of(rows, KIND_TRANSFER);
-    struct dossier dossier;
-    int r;
-    while ((r = dossier_next(&facts, &transfers, &dossier, err)) == 1) {
-        balances_add(balances, &dossier, horizon, -1);
-        balances_add(balances, &dossier, UINT64_MAX, 1);
-        dossier_clear(&dossier);
-    }
-    return r;
+    return db_query(db, read_trial_balance_sql, 0, NULL, err);
 }
 
 static void compare(struct verify *verify, const char *account, const char *currency, const json_t *read,
@@ -181,53 +160,23 @@ static void compare(struct verify *verify, const char *account, const char *curr
 }
 
 /* Every account of the trial balance, then those that it does not have. */
-static int compare_all(struct verify *verify, struct balances *balances, const struct db_result *rows, struct err *err)
+int balances_compare(struct verify *verify, struct balances *balances, const struct db_result *trial, struct err *err)
 {
-    const char *key;
-    json_t *place;
-    for (struct span trial = span_of(rows, KIND_TRIAL); trial.row < trial.end; trial.row++) {
-        json_auto_t *read = json_loads(db_value(rows, trial.row, VALUE), 0, NULL);
+    const char *name;
+    const json_t *place;
+    for (int row = 0; row < db_rows(trial); row++) {
+        json_auto_t *read = json_loads(db_value(trial, row, 0), 0, NULL);
         if (!read)
             return err_set(err, ERR_INTERNAL, "the trial balance cannot be read");
         const char *account = json_text(read, "account", ""), *currency = json_text(read, "currency", "");
-        char name[ACCOUNT_SIZE + 8];
-        snprintf(name, sizeof name, "%s %s", currency, account);
-        compare(verify, account, currency, read, balance_of(balances, account, currency));
-        json_object_del(balances->places, name);
+        struct balance *derived = balance_of(balances, account, currency);
+        derived->compared = true;
+        compare(verify, account, currency, read, derived);
     }
-    json_object_foreach(balances->places, key, place)
-        verify_fault(verify, VERIFY_BALANCE, NOWHERE, "%s is booked on and not in the trial balance", key);
+    json_object_foreach(balances->places, name, place) if (!balances->items[json_integer_value(place)].compared)
+        verify_fault(verify, VERIFY_BALANCE, NOWHERE, "%s is booked on and not in the trial balance", name);
     if (balances->overflow)
         verify_fault(verify, VERIFY_BALANCE, NOWHERE, "a sum of transfers leaves int64");
+    verify->result->balances = true;
     return 0;
-}
-
-/* How many payments have gone on since; -1 with an error. */
-static int64_t count_changed(struct verify *verify, struct err *err)
-{
-    const char *params[] = {verify->horizon};
-    struct db_result *rows = db_query(
-        verify->db, "select count(distinct payment_id) from ledger.event where xid >= $1::xid8", 1, params, err);
-    int64_t count = rows ? db_int(rows, 0, 0) : -1;
-    db_result_free(rows);
-    return count;
-}
-
-int verify_balances(struct verify *verify, struct balances *balances, struct err *err)
-{
-    verify_progress(verify, "balances", verify->result->payments);
-    int64_t changed = count_changed(verify, err);
-    if (changed < 0)
-        return -1;
-    if (changed > CHANGED_MAX)
-        return 0;
-    if (add_archived(verify, balances, err) != 0)
-        return -1;
-    struct db_result *rows = read_together(verify, err);
-    int r = rows ? add_changed(verify, balances, rows, err) : -1;
-    if (r == 0)
-        r = compare_all(verify, balances, rows, err);
-    db_result_free(rows);
-    verify->result->balances = r == 0;
-    return r;
 }

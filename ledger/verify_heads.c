@@ -183,8 +183,7 @@ static void take_block(struct verify *verify, struct blocks *blocks, struct bloc
     int row = blocks->row++;
     *ret = (struct block){
         .height = db_int(rows, row, 0), .epoch = (int)db_int(rows, row, 1), .size = (uint64_t)db_int(rows, row, 2)};
-    snprintf(ret->last_xid, sizeof ret->last_xid, "%s", db_value(rows, row, 3));
-    snprintf(ret->last_seq, sizeof ret->last_seq, "%s", db_value(rows, row, 4));
+    ret->last = (struct place){strtoull(db_value(rows, row, 3), NULL, 10), db_int(rows, row, 4)};
     open_block(verify, blocks, ret, db_value(rows, row, 5));
 }
 

@@ -2,33 +2,54 @@
 #ifndef ACQUIT_LEDGER_VERIFY_INTERNAL_H
 #define ACQUIT_LEDGER_VERIFY_INTERNAL_H
 
+#include <pthread.h>
+
+#include "common/text.h"
+#include "ledger/leaf.h"
 #include "ledger/saga.h"
 #include "ledger/verify.h"
 
 enum {
-    VERIFY_PAGE = 2048,
     VERIFY_NUMBER_SIZE = 24,
 };
+
+/* Where a fact stands in the order of the tree. */
+struct place {
+    uint64_t xid;
+    int64_t seq;
+};
+int place_compare(struct place a, struct place b);
+
+struct segments;
 
 struct verify {
     const struct verify_options *options;
     struct verify_result *result;
-    struct db *db;
-    int64_t told[VERIFY_RULE_COUNT];
-    uint64_t size;                                                   /* leaves of the last block */
-    char last_xid[VERIFY_NUMBER_SIZE], last_seq[VERIFY_NUMBER_SIZE]; /* of its last row; "0" without a block */
-    char since_xid[VERIFY_NUMBER_SIZE];                              /* facts from here on are looked at; "0": all */
-    char horizon[VERIFY_NUMBER_SIZE];                                /* every transaction below has ended */
+    struct db *holder; /* keeps the snapshot */
+    struct db *db;     /* of the parts that run one after the other; sees the snapshot, as all others do */
+    char snapshot[DB_SNAPSHOT_SIZE];
+    pthread_mutex_t lock;            /* of what follows, and of what the caller hears */
+    int64_t told[VERIFY_RULE_COUNT]; /* faults */
+    int64_t payments;                /* done */
+
+    uint64_t size;             /* leaves of the last block */
+    struct place last, since;  /* its last row, and that of the block up to which all was verified; {0}: none */
+    struct segments *segments; /* between the two */
 };
 
-/* Where a fault is. */
+/* SQL: are the facts of this payment in a file? */
+#define VERIFY_ARCHIVED(payment)                                                                                       \
+    "exists (select from ledger.payment p join ledger.archived a on p.began < a.began_to and (a.began_from is null or" \
+    " p.began >= a.began_from) where p.payment_id = " payment ")"
+
+/* Where a fault is. Faults may be told by any thread. */
 struct verify_place {
     const char *payment, *slot; /* NULL: nothing tells */
     int64_t block;              /* -1: none */
 };
 void verify_fault(struct verify *verify, enum verify_rule rule, struct verify_place place, const char *format, ...)
     PRINTF_LIKE(4, 5);
-void verify_progress(const struct verify *verify, const char *what, int64_t done);
+void verify_progress(struct verify *verify, const char *what, int64_t done);
 const char *verify_number(char ret[static VERIFY_NUMBER_SIZE], int64_t value);
 
 #define NOWHERE ((struct verify_place){.block = -1})
@@ -68,7 +89,7 @@ struct block {
     int64_t height;
     int epoch;
     uint64_t size;
-    char last_xid[VERIFY_NUMBER_SIZE], last_seq[VERIFY_NUMBER_SIZE];
+    struct place last;
     bool opened; /* `root` is what a given key has signed */
     struct hash root;
     char sha256[SHA256_HEX_SIZE]; /* of the head's text */
@@ -85,47 +106,128 @@ int blocks_next(struct verify *verify, struct blocks *blocks, struct block *ret,
 int blocks_since(struct verify *verify, struct blocks *blocks, int64_t height, struct err *err) MUST_CHECK;
 void blocks_free(struct blocks *blocks);
 
-/* --- verify_tree.c --- */
+/* --- verify_sum.c: are two sets of sealed facts the same? ---
+ *
+ * Facts are read by payment, leaves by position. Each side adds up, for every fact, a hash under a key of this run of where it stands, whose it
+ * is and what its leaf is. The sums agree only if every fact has its own leaf at its own place (MSet-Add-Hash of Clarke et al., 2003); nothing
+ * has to be kept of a ledger of any size. Sums are kept per segment, so that only what differs is looked through row by row. */
 
-int verify_tree(struct verify *verify, struct outside_heads *heads, struct err *err) MUST_CHECK;
+enum { SEGMENTS_MAX = 1024 };
+/* Some blocks in a row: facts behind the segment before up to `last`, leaves from the size of the one before up to `size`. */
+struct segment {
+    struct place last;
+    uint64_t size;
+};
+struct segments {
+    uint8_t key[SHA256_SIZE / 2];
+    struct place first; /* what was verified before ends here */
+    uint64_t first_size;
+    size_t count; /* 0: nothing is sealed */
+    struct segment items[SEGMENTS_MAX];
+};
+struct sums {
+    struct sum {
+        uint64_t halves[2], count;
+        bool bad; /* known not to agree */
+    } items[SEGMENTS_MAX];
+};
+int segments_read(struct verify *verify, struct segments *ret, struct err *err) MUST_CHECK;
+/* Which one; `count` for what is behind all, -1 for what was verified before. */
+ptrdiff_t segments_find(const struct segments *segments, struct place place);
+struct place segment_first(const struct segments *segments, size_t n); /* it begins behind this */
+uint64_t segment_first_size(const struct segments *segments, size_t n);
+void sums_add(struct sums *sums, const struct segments *segments, size_t n, struct place place, struct uuid payment,
+              struct text slot, const struct hash *leaf);
+void sums_join(struct sums *sums, const struct sums *more);
+bool sum_equal(const struct sum *a, const struct sum *b);
 
-/* --- verify_books.c: payment by payment --- */
+/* --- verify_tree.c: the leaves by position --- */
 
-/* One row of ledger.transfer, borrowed from the rows. */
+int verify_tree(struct verify *verify, struct outside_heads *heads, struct sums *sums, struct err *err) MUST_CHECK;
+
+/* --- verify_nodes.c: the roots of subtrees that are kept --- */
+
+/* In the order in which a growing tree has them. */
+struct nodes {
+    struct verify *verify;
+    struct db *db;
+    bool more;
+    struct {
+        int level;
+        int64_t position;
+        struct text hash;
+    } next;
+};
+/* Those of leaves from `from` on. */
+int nodes_begin(struct nodes *nodes, struct verify *verify, uint64_t from, struct err *err) MUST_CHECK;
+/* The tree has this one next. */
+int nodes_compare(struct nodes *nodes, int level, uint64_t position, const struct hash *root,
+                  struct err *err) MUST_CHECK;
+/* It has no more; what is kept beyond is too much. */
+int nodes_end(struct nodes *nodes, struct err *err) MUST_CHECK;
+void nodes_free(struct nodes *nodes);
+
+/* --- verify_rows.c: row by row --- */
+
+/* Names what is wrong with the rows of one segment, whose sums differ. */
+int verify_rows(struct verify *verify, size_t segment, struct err *err) MUST_CHECK;
+
+/* --- verify_dossier.c: all that the ledger has of one payment after the other --- */
+
+/* One row of ledger.transfer. */
 struct transfer {
     const char *slot, *kind, *pending_of, *debit, *credit, *currency; /* pending_of: "" for none */
     int leg;
     int64_t amount;
     uint64_t xid;
+    int32_t began;
 };
-/* All that the ledger has of one payment. */
+struct command {
+    struct uuid id;
+    const char *type, *publisher, *message, *sha256;
+};
+struct letter {
+    struct uuid id;
+    const char *slot;
+};
+/* Its texts live until the next one is read. */
 struct dossier {
     struct facts facts;
-    uint64_t *xids; /* of the facts */
-    size_t transfer_count;
-    struct transfer *transfers;
+    struct fact_more {
+        struct slot slot;
+        uint64_t xid;
+        int32_t began;
+    } * more; /* of each fact */
+    size_t transfer_count, command_count, letter_count;
+    struct transfer *transfers; /* by slot and leg */
+    struct command *commands;
+    struct letter *letters;
+    bool has_home;          /* ledger.payment has it */
+    int32_t began;          /* and says since when; days from 2000-01-01 */
+    const char *unreadable; /* the slot that cannot be read; NULL: none */
     char id[UUID_TEXT_SIZE];
 };
-/* Rows of one kind, in the order of payments; `row` goes on to `end`. `shift`: before the columns below. */
-struct span {
-    const struct db_result *rows;
-    int row, end, shift;
-};
-#define DOSSIER_FACTS                                                                                                  \
-    "select e.payment_id, e.slot, e.outcome, e.cause, e.actor, e.seq, e.xid,"                                          \
-    " floor(extract(epoch from e.at) * 1000)::bigint, e.body from ledger.event e"
-#define DOSSIER_TRANSFERS                                                                                              \
-    "select t.payment_id, t.slot, t.leg, t.kind, t.pending_of, t.debit, t.credit, t.amount, t.currency, t.xid"         \
-    " from ledger.transfer t"
-/* 1: the next payment of either; 0: no more. */
-int dossier_next(struct span *facts, struct span *transfers, struct dossier *ret, struct err *err) MUST_CHECK;
-void dossier_clear(struct dossier *dossier);
 const struct fact *dossier_fact(const struct dossier *dossier, const char *slot, uint64_t *ret_xid);
 
-struct balances;
-int verify_books(struct verify *verify, struct balances *balances, struct err *err) MUST_CHECK;
+/* A fact's body as far as laws look at it: without objects within it. NULL: no JSON. (verify_body.c) */
+json_t *verify_body(struct text text);
 
-/* What is wrong with the transfers of one payment, folded without error. (verify_money.c) */
+/* The payments of one share of all ids, in their order. */
+struct dossiers;
+/* Share `n` of `count`. Sums up the leaves of all sealed facts it comes by. */
+struct dossiers *dossiers_new(const struct verify *verify, int n, int count, struct sums *sums,
+                              struct err *err) MUST_CHECK;
+/* 1: the next payment, borrowed; 0: no more. */
+int dossiers_next(struct dossiers *dossiers, const struct dossier **ret, struct err *err) MUST_CHECK;
+int64_t dossiers_unsealed(const struct dossiers *dossiers); /* facts behind the last block, so far */
+void dossiers_free(struct dossiers *dossiers);
+
+/* --- verify_books.c, verify_money.c: what is wrong with one payment --- */
+
+void verify_payment(struct verify *verify, const struct dossier *dossier);
+/* Letters whose fact is not there. */
+int verify_letters(struct verify *verify, struct err *err) MUST_CHECK;
+/* Of a payment that was folded without error. */
 void verify_bookings(struct verify *verify, const struct dossier *dossier, const struct payment *payment);
 void verify_transfers(struct verify *verify, const struct dossier *dossier);
 
@@ -142,10 +244,25 @@ void verify_chart(struct verify *verify, const struct dossier *dossier);
 
 /* --- verify_balance.c --- */
 
+struct balances;
 struct balances *balances_new(void);
 void balances_free(struct balances *balances);
-/* Adds (sign 1) or takes away (-1) what the rows of transactions below `horizon` book. */
-void balances_add(struct balances *balances, const struct dossier *dossier, uint64_t horizon, int sign);
-int verify_balances(struct verify *verify, struct balances *balances, struct err *err) MUST_CHECK;
+void balances_add(struct balances *balances, const struct dossier *dossier);
+/* What archives say that they moved, which verify_archive.c looks into. */
+int balances_add_archived(const struct verify *verify, struct balances *balances, struct err *err) MUST_CHECK;
+void balances_join(struct balances *balances, const struct balances *more);
+/* The trial balance that people read. */
+struct db_result *balances_trial(struct db *db, struct err *err) MUST_CHECK;
+int balances_compare(struct verify *verify, struct balances *balances, const struct db_result *trial,
+                     struct err *err) MUST_CHECK;
+
+/* --- verify_run.c --- */
+
+/* Leaves, payments and balances, side by side. */
+int verify_all_rows(struct verify *verify, struct outside_heads *heads, struct err *err) MUST_CHECK;
+/* One more connection that sees the snapshot. */
+struct db *verify_connect(const struct verify *verify, struct err *err) MUST_CHECK;
+/* What a part could not do: a fault when the ledger itself makes it impossible, so that the others go on; else an error. */
+int verify_note(struct verify *verify, const char *what, int r, const struct err *why, struct err *err) MUST_CHECK;
 
 #endif

@@ -84,10 +84,9 @@ static int book_stake(const struct payment *p, const struct fact *fact, int k,
     return book_doubt(p, intent, k, ret, err);
 }
 
-static int book_fact(const struct payment *p, const struct fact *fact, struct new_transfer ret[static BOOK_LEGS_MAX],
-                     struct err *err)
+static int book_fact(const struct payment *p, const struct fact *fact, struct slot slot,
+                     struct new_transfer ret[static BOOK_LEGS_MAX], struct err *err)
 {
-    struct slot slot = slot_parse(fact->slot);
     switch (slot.kind) {
     case SLOT_AUTH_RESULT:
     case SLOT_AUTH_LATE:
@@ -116,9 +115,8 @@ static bool same(const struct new_transfer *wanted, const struct transfer *found
 }
 
 /* A challenge may be voided before the approval that came too late: then there was no hold yet. */
-static bool voided_before_its_hold(const struct payment *p, const struct fact *fact)
+static bool voided_before_its_hold(const struct payment *p, const struct fact *fact, struct slot slot)
 {
-    struct slot slot = slot_parse(fact->slot);
     if (slot.kind != SLOT_VOID)
         return false;
     const struct authorization *a = &p->authorizations[slot.n];
@@ -135,19 +133,20 @@ static int transfers_of(const struct dossier *dossier, const char *slot, size_t 
     return count;
 }
 
-static void check_booking(struct verify *verify, const struct dossier *dossier, const struct payment *p,
-                          const struct fact *fact)
+static void check_booking(struct verify *verify, const struct dossier *dossier, const struct payment *p, size_t n)
 {
+    const struct fact *fact = &dossier->facts.items[n];
+    struct slot slot = dossier->more[n].slot;
     struct new_transfer wanted[BOOK_LEGS_MAX];
     struct err why = {0};
     size_t first = 0;
-    int found = transfers_of(dossier, fact->slot, &first), count = book_fact(p, fact, wanted, &why);
+    int found = transfers_of(dossier, fact->slot, &first), count = book_fact(p, fact, slot, wanted, &why);
     struct verify_place place = place_of(dossier, fact->slot);
     if (count < 0) {
         verify_fault(verify, VERIFY_BOOKING, place, "%s", why.text);
         return;
     }
-    if (found == 0 && count > 0 && voided_before_its_hold(p, fact))
+    if (found == 0 && count > 0 && voided_before_its_hold(p, fact, slot))
         return;
     if (found != count)
         verify_fault(verify, VERIFY_BOOKING, place, "it books %d transfers, and there are %d", count, found);
@@ -207,7 +206,7 @@ static void check_share(struct verify *verify, const struct dossier *dossier, co
 void verify_bookings(struct verify *verify, const struct dossier *dossier, const struct payment *payment)
 {
     for (size_t i = 0; i < dossier->facts.count; i++)
-        check_booking(verify, dossier, payment, &dossier->facts.items[i]);
+        check_booking(verify, dossier, payment, i);
     for (int n = 1; n <= payment->refund_count; n++)
         if (payment->refunds[n].accepted)
             check_share(verify, dossier, payment, n);

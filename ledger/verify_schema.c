@@ -1,8 +1,8 @@
 /* verify_schema.c - is the schema what this program's migrations make?
  *
  * Every table, column, constraint, unique index, view, rule, policy, trigger (with whether it is on), function and grant of schema ledger has a
- * definition, as the server writes it. Their hashes stand in verify_manifest.c, taken from a freshly migrated database. Other indexes, and
- * roles that may only read, are everybody's own business.
+ * definition, as the server writes it. Their hashes stand in verify_manifest.c, taken from a freshly migrated database. Partitions come and
+ * go: each has to be as all of its parent's are. Other indexes, and roles that may only read, are everybody's own business.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -11,43 +11,51 @@
 #include "ledger/migrate.h"
 #include "ledger/verify_internal.h"
 
-/* Names in definitions are written in full whatever the role's search_path is. */
+/* Names in definitions are written in full whatever the role's search_path is. `c` are the relations of the schema, and what hangs below one of
+ * them, wherever that is. A partition is compared as "event_<partition>": all of a parent have one definition, its own name left out. */
 #define OBJECTS                                                                                                        \
-    "with c as (select c.* from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'ledger'"   \
-    "  and c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition),"                                          \
+    "with c as (select c.*, n.nspname, case when c.relispartition then c.relname::text else '' end as part,"           \
+    "  case when c.relispartition then parent.relname || '_<partition>' else c.relname::text end as shown,"            \
+    "  case when c.relispartition then concat_ws(' ', n.nspname, c.relowner = parent.relowner) end as home"            \
+    "  from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_inherits i on i.inhrelid = c.oid"    \
+    "  left join pg_class parent on parent.oid = i.inhparent where c.relkind in ('r', 'p', 'v', 'm', 'f')"             \
+    "  and 'ledger' in (n.nspname::text, parent.relnamespace::regnamespace::text)),"                                   \
     " granted as ("                                                                                                    \
-    "  select c.relname::text as object, c.relowner as owner, a.grantee, a.privilege_type || case when "               \
+    "  select c.shown as object, c.part, c.relowner as owner, a.grantee, a.privilege_type || case when "               \
     "a.is_grantable then '*' else '' end as privilege from c, aclexplode(c.relacl) a"                                  \
-    "  union all select c.relname, c.relowner, a.grantee, a.privilege_type || '(' || t.attname || ')' || case when "   \
-    "a.is_grantable then '*' else '' end from c join pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a"     \
-    "  union all select 'schema ' || n.nspname, n.nspowner, a.grantee, a.privilege_type || case when a.is_grantable "  \
-    "then '*' else '' end from pg_namespace n, aclexplode(n.nspacl) a where n.nspname = 'ledger'),"                    \
-    " object (kind, name, definition) as ("                                                                            \
-    "  select 'schema', 'relation ' || relname, concat_ws(' ', relkind, relpersistence, relrowsecurity, "              \
-    "relforcerowsecurity, case when relkind in ('v', 'm') then pg_get_viewdef(oid) end) from c"                        \
-    "  union all select 'schema', 'column ' || c.relname || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, " \
-    "a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, pg_get_expr(d.adbin, d.adrelid), "                     \
-    "a.attcollation::regcollation) from c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not "         \
-    "a.attisdropped left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum"                                \
-    "  union all select 'schema', 'constraint ' || c.relname || '.' || k.conname, concat_ws(' ', "                     \
-    "pg_get_constraintdef(k.oid), k.convalidated) from c join pg_constraint k on k.conrelid = c.oid where k.contype "  \
-    "not in ('n', 't')"                                                                                                \
-    "  union all select 'schema', 'index ' || i.indexrelid::regclass, concat_ws(' ', pg_get_indexdef(i.indexrelid), "  \
-    "i.indisvalid, i.indisready) from c join pg_index i on i.indrelid = c.oid where i.indisunique"                     \
-    "  union all select 'schema', 'rule ' || c.relname || '.' || r.rulename, pg_get_ruledef(r.oid) from c join "       \
+    "  union all select c.shown, c.part, c.relowner, a.grantee, a.privilege_type || '(' || t.attname || ')' || case "  \
+    "when a.is_grantable then '*' else '' end from c join pg_attribute t on t.attrelid = c.oid, "                      \
+    "aclexplode(t.attacl) a"                                                                                           \
+    "  union all select 'schema ' || n.nspname, '', n.nspowner, a.grantee, a.privilege_type || case when "             \
+    "a.is_grantable then '*' else '' end from pg_namespace n, aclexplode(n.nspacl) a where n.nspname = 'ledger'),"     \
+    " object (kind, name, part, definition) as ("                                                                      \
+    "  select 'schema', 'relation ' || shown, part, concat_ws(' ', relkind, relpersistence, relrowsecurity, "          \
+    "relforcerowsecurity, case when relkind in ('v', 'm') then pg_get_viewdef(oid) end, home) from c"                  \
+    "  union all select 'schema', 'column ' || c.shown || '.' || a.attname, part, concat_ws(' ', "                     \
+    "format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, pg_get_expr(d.adbin, "         \
+    "d.adrelid), a.attcollation::regcollation) from c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and " \
+    "not a.attisdropped left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum"                            \
+    "  union all select 'schema', 'constraint ' || c.shown || '.' || replace(k.conname, c.relname, c.shown), part, "   \
+    "concat_ws(' ', replace(pg_get_constraintdef(k.oid), c.relname, c.shown), k.convalidated) from c join "            \
+    "pg_constraint k on k.conrelid = c.oid where k.contype not in ('n', 't')"                                          \
+    "  union all select 'schema', 'index ' || replace(i.indexrelid::regclass::text, c.relname, c.shown), part, "       \
+    "concat_ws(' ', replace(pg_get_indexdef(i.indexrelid), c.relname, c.shown), i.indisvalid, i.indisready) from c "   \
+    "join pg_index i on i.indrelid = c.oid where i.indisunique"                                                        \
+    "  union all select 'schema', 'rule ' || c.shown || '.' || r.rulename, part, pg_get_ruledef(r.oid) from c join "   \
     "pg_rewrite r on r.ev_class = c.oid where r.rulename <> '_RETURN'"                                                 \
-    "  union all select 'schema', 'policy ' || c.relname || '.' || p.polname, concat_ws(' ', p.polcmd, "               \
+    "  union all select 'schema', 'policy ' || c.shown || '.' || p.polname, part, concat_ws(' ', p.polcmd, "           \
     "pg_get_expr(p.polqual, p.polrelid)) from c join pg_policy p on p.polrelid = c.oid"                                \
-    "  union all select 'trigger', c.relname || '.' || t.tgname, concat_ws(' ', pg_get_triggerdef(t.oid), "            \
-    "t.tgenabled) from c join pg_trigger t on t.tgrelid = c.oid where not t.tgisinternal"                              \
-    "  union all select 'function', p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', "            \
+    "  union all select 'trigger', c.shown || '.' || t.tgname, part, concat_ws(' ', "                                  \
+    "replace(pg_get_triggerdef(t.oid), c.relname, c.shown), t.tgenabled) from c join pg_trigger t on t.tgrelid = "     \
+    "c.oid where not t.tgisinternal"                                                                                   \
+    "  union all select 'function', p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', '', "        \
     "pg_get_functiondef(p.oid) from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = "        \
     "'ledger' and p.prokind in ('f', 'p')"                                                                             \
     "  union all select 'grant', object || ' to ' || case when grantee = 0 then 'public' else "                        \
-    "pg_get_userbyid(grantee) end, string_agg(privilege, ', ' order by privilege collate \"C\") from granted where "   \
-    "grantee <> owner group by object, grantee)"                                                                       \
-    " select kind, name, left(encode(sha256(convert_to(definition, 'UTF8')), 'hex'), 32), left(definition, 300) from " \
-    "object order by kind collate \"C\", name collate \"C\""
+    "pg_get_userbyid(grantee) end, part, string_agg(privilege, ', ' order by privilege collate \"C\") from granted "   \
+    "where grantee <> owner group by object, part, grantee)"                                                           \
+    " select kind, name, left(encode(sha256(convert_to(definition, 'UTF8')), 'hex'), 32), left(definition, 300), "     \
+    "part from object order by kind collate \"C\", name collate \"C\", part collate \"C\""
 
 /* Who writes must not be able to act as the owner, who is above all grants. */
 #define OWNERS                                                                                                         \
@@ -55,7 +63,7 @@
     " join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'ledger'"                                        \
     " and r.rolname in ('acquit_worker', 'acquit_reader', 'acquit_sealer') order by 1"
 
-enum { KIND, NAME, SHA256, DEFINITION };
+enum { KIND, NAME, SHA256, DEFINITION, PARTITION /* whose object it is; "" for no partition's */ };
 
 static struct db_result *read_objects(struct db *db, struct err *err)
 {
@@ -90,22 +98,48 @@ static const struct manifest_line *line_of(const char *kind, const char *name)
 static void check_object(struct verify *verify, const struct db_result *rows, int row)
 {
     const char *kind = db_value(rows, row, KIND), *name = db_value(rows, row, NAME);
-    const char *definition = db_value(rows, row, DEFINITION);
+    const char *definition = db_value(rows, row, DEFINITION), *partition = db_value(rows, row, PARTITION);
     const struct manifest_line *line = line_of(kind, name);
     bool only_reads =
         strcmp(kind, "grant") == 0 && (strcmp(definition, "SELECT") == 0 || strcmp(definition, "USAGE") == 0);
-    if (!line && !only_reads)
-        verify_fault(verify, rule_of(kind), NOWHERE, "%s is not of the migrations: %s", name, definition);
-    else if (line && strcmp(line->sha256, db_value(rows, row, SHA256)) != 0)
-        verify_fault(verify, rule_of(kind), NOWHERE, "%s is not as the migrations made it: %s", name, definition);
+    if (line ? strcmp(line->sha256, db_value(rows, row, SHA256)) == 0 : only_reads)
+        return;
+    verify_fault(verify, rule_of(kind), NOWHERE, "%s%s%s is not %s: %s", name, *partition ? " of " : "", partition,
+                 line ? "as the migrations made it" : "of the migrations", definition);
 }
 
-static bool is_there(const struct db_result *rows, const struct manifest_line *line)
+static bool is_there(const struct db_result *rows, const struct manifest_line *line, const char *partition)
 {
     for (int row = 0; row < db_rows(rows); row++)
-        if (strcmp(db_value(rows, row, KIND), line->kind) == 0 && strcmp(db_value(rows, row, NAME), line->name) == 0)
+        if (strcmp(db_value(rows, row, KIND), line->kind) == 0 && strcmp(db_value(rows, row, NAME), line->name) == 0 &&
+            strcmp(db_value(rows, row, PARTITION), partition) == 0)
             return true;
     return false;
+}
+
+static void check_line(struct verify *verify, const struct db_result *rows, const struct manifest_line *line,
+                       const char *partition)
+{
+    if (!is_there(rows, line, partition))
+        verify_fault(verify, rule_of(line->kind), NOWHERE, "%s%s%s is not there", line->name, *partition ? " of " : "",
+                     partition);
+}
+
+/* A line of a partition has to stand for each one that the parent has. */
+static void check_lines(struct verify *verify, const struct db_result *rows)
+{
+    static const char relation[] = "relation ";
+    for (const struct manifest_line *line = verify_manifest; line->kind; line++)
+        if (!strstr(line->name, "_<partition>"))
+            check_line(verify, rows, line, "");
+    for (int row = 0; row < db_rows(rows); row++) {
+        const char *name = db_value(rows, row, NAME), *partition = db_value(rows, row, PARTITION);
+        if (!*partition || strncmp(name, relation, sizeof relation - 1) != 0)
+            continue;
+        for (const struct manifest_line *line = verify_manifest; line->kind; line++)
+            if (strstr(line->name, name + sizeof relation - 1))
+                check_line(verify, rows, line, partition);
+    }
 }
 
 static int check_owners(struct verify *verify, struct err *err)
@@ -139,19 +173,27 @@ int verify_schema(struct verify *verify, struct err *err)
         return -1;
     for (int row = 0; row < db_rows(rows); row++)
         check_object(verify, rows, row);
-    for (const struct manifest_line *line = verify_manifest; line->kind; line++)
-        if (!is_there(rows, line))
-            verify_fault(verify, rule_of(line->kind), NOWHERE, "%s is not there", line->name);
+    check_lines(verify, rows);
     db_result_free(rows);
     return check_owners(verify, err);
+}
+
+/* The same as in the row before: one more partition. */
+static bool is_repeated(const struct db_result *rows, int row)
+{
+    bool same = row > 0;
+    for (int column = KIND; same && column <= SHA256; column++)
+        same = strcmp(db_value(rows, row, column), db_value(rows, row - 1, column)) == 0;
+    return same;
 }
 
 int verify_print_manifest(struct db *db, FILE *out, struct err *err)
 {
     struct db_result *rows = read_objects(db, err);
     for (int row = 0; rows && row < db_rows(rows); row++)
-        fprintf(out, "    {\"%s\", \"%s\", \"%s\"},\n", db_value(rows, row, KIND), db_value(rows, row, NAME),
-                db_value(rows, row, SHA256));
+        if (!is_repeated(rows, row))
+            fprintf(out, "    {\"%s\", \"%s\", \"%s\"},\n", db_value(rows, row, KIND), db_value(rows, row, NAME),
+                    db_value(rows, row, SHA256));
     bool answered = rows;
     db_result_free(rows);
     return answered ? 0 : -1;

@@ -1,189 +1,121 @@
-/* verify_tree.c - are the facts those that were sealed?
+/* verify_tree.c - are the leaves those that were signed, and do the facts stand in their order?
  *
- * Two streams side by side: facts in the order of (xid, seq), and the leaves in theirs. Where they agree, the fact's hash, computed anew,
- * has to be the leaf's. The tree is built from the leaves as they stand: so a changed fact is named by its own leaf, and a changed leaf shows
- * in the root of its block, which is signed. Roots of subtrees that are kept are compared on the way.
+ * Two streams side by side: the leaves by position, and where facts stand, in the order of (xid, seq). The tree is built from the leaves as
+ * they stand, so a changed leaf shows in the root of its block, which is signed; kept roots of subtrees and heads seen outside are compared on
+ * the way. That a fact is what its leaf says is for the sums: each leaf is added with the place that has its rank.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ledger/leaf.h"
 #include "ledger/seal.h"
 #include "ledger/verify_internal.h"
 
-enum {
-    NODE_STEP = 4,
-    NODES_MAX = 512, /* compared in one query */
-    HASH_TEXT_SIZE = 2 + SHA256_HEX_SIZE,
-    PROGRESS_ROWS = 10000,
-};
-
-/* Rows of a statement that goes on from a key, page by page. */
-struct stream {
-    struct db_result *rows;
-    int row;
-    bool ended;
-};
+enum { PROGRESS_LEAVES = 65536, SQL_SIZE = 512 };
 
 struct tree {
     struct verify *verify;
     struct outside_heads *heads;
+    struct sums *sums;
     struct blocks blocks;
     struct block block; /* the leaves being read are of this one; height -1: none is left */
     struct merkle_edge edge;
+    struct nodes nodes;
     bool broken;       /* leaves are missing: roots cannot be computed from here on */
     uint64_t position; /* of the next leaf */
-    struct stream leaves, facts;
-    char fact_xid[VERIFY_NUMBER_SIZE], fact_seq[VERIFY_NUMBER_SIZE]; /* facts are read from behind this one */
-    char end_xid[VERIFY_NUMBER_SIZE], end_seq[VERIFY_NUMBER_SIZE];   /* of the last leaf's fact; "": not known */
-    struct db_array node_levels, node_positions, node_hashes;
-    int node_count;
+    struct db *leaves, *order;
+    size_t segment; /* that the next leaf is of */
+
+    bool more_leaves;
+    struct {
+        uint64_t position;
+        struct uuid payment;
+        struct text slot;
+        struct hash hash;
+    } leaf;
+    bool more_order;
+    struct place place; /* of the fact whose turn it is */
+    struct db *archive; /* leaves whose facts are in files, and so have no place; NULL when there are none */
+    uint64_t archived;  /* the next of them; UINT64_MAX: no more */
 };
 
 /* --- streams --- */
 
-enum { LEAF_POSITION, LEAF_PAYMENT, LEAF_SLOT, LEAF_HASH };
-enum { COLUMN_PAYMENT, COLUMN_SLOT, COLUMN_XID = 6, COLUMN_SEQ = 7 };
-
-static struct db_result *read_leaves(const struct tree *tree, struct err *err)
+static int next_leaf(struct tree *tree, struct err *err)
 {
-    char from[VERIFY_NUMBER_SIZE], to[VERIFY_NUMBER_SIZE], most[VERIFY_NUMBER_SIZE];
-    const char *params[] = {verify_number(from, (int64_t)tree->position),
-                            verify_number(to, (int64_t)tree->verify->size), verify_number(most, VERIFY_PAGE)};
-    return db_query(tree->verify->db,
-                    "select position, payment_id, slot, hash from ledger.seal_leaf where position >= $1::bigint"
-                    " and position < $2::bigint order by position limit $3::int",
-                    3, params, err);
-}
-
-static struct db_result *read_facts_page(const struct tree *tree, struct err *err)
-{
-    char most[VERIFY_NUMBER_SIZE];
-    const char *params[] = {tree->fact_xid, tree->fact_seq, tree->verify->last_xid, tree->verify->last_seq,
-                            verify_number(most, VERIFY_PAGE)};
-    return db_query(tree->verify->db,
-                    "select " LEAF_COLUMNS
-                    " from ledger.event e where (e.xid, e.seq) > ($1::text::xid8, $2::text::bigint)"
-                    " and (e.xid, e.seq) <= ($3::text::xid8, $4::text::bigint) order by e.xid, e.seq limit $5::int",
-                    5, params, err);
-}
-
-static bool has_row(const struct stream *stream)
-{
-    return stream->rows && stream->row < db_rows(stream->rows);
-}
-
-static int turn_page(struct stream *stream, struct db_result *rows)
-{
-    db_result_free(stream->rows);
-    stream->rows = rows;
-    stream->row = 0;
-    stream->ended = rows && db_rows(rows) == 0;
-    return rows ? 0 : -1;
-}
-
-/* Both streams have a row, unless they have ended. */
-static int fill(struct tree *tree, struct err *err)
-{
-    if (!has_row(&tree->leaves) && !tree->leaves.ended && turn_page(&tree->leaves, read_leaves(tree, err)) != 0)
-        return -1;
-    if (has_row(&tree->facts) || tree->facts.ended)
-        return 0;
-    return turn_page(&tree->facts, read_facts_page(tree, err));
-}
-
-static const char *fact_value(const struct tree *tree, int column)
-{
-    return db_value(tree->facts.rows, tree->facts.row, column);
-}
-
-static const char *leaf_value(const struct tree *tree, int column)
-{
-    return db_value(tree->leaves.rows, tree->leaves.row, column);
-}
-
-static void next_fact(struct tree *tree)
-{
-    snprintf(tree->fact_xid, sizeof tree->fact_xid, "%s", fact_value(tree, COLUMN_XID));
-    snprintf(tree->fact_seq, sizeof tree->fact_seq, "%s", fact_value(tree, COLUMN_SEQ));
-    tree->facts.row++;
-}
-
-static struct verify_place place_of_leaf(const struct tree *tree)
-{
-    return (struct verify_place){leaf_value(tree, LEAF_PAYMENT), leaf_value(tree, LEAF_SLOT), tree->block.height};
-}
-
-static struct verify_place place_of_fact(const struct tree *tree)
-{
-    return (struct verify_place){fact_value(tree, COLUMN_PAYMENT), fact_value(tree, COLUMN_SLOT), tree->block.height};
-}
-
-/* --- kept roots of subtrees --- */
-
-static int compare_nodes(struct tree *tree, struct err *err)
-{
-    const char *params[] = {db_array_text(&tree->node_levels), db_array_text(&tree->node_positions),
-                            db_array_text(&tree->node_hashes)};
-    if (tree->node_count == 0)
-        return 0;
-    struct db_result *rows =
-        db_query(tree->verify->db,
-                 "select x.level, x.position, n.hash is null from"
-                 " unnest($1::smallint[], $2::bigint[], $3::bytea[]) as x (level, position, hash)"
-                 " left join ledger.seal_node n using (level, position) where n.hash is distinct from x.hash",
-                 3, params, err);
-    if (!rows)
-        return -1;
-    for (int row = 0; row < db_rows(rows); row++)
-        verify_fault(tree->verify, VERIFY_NODE, IN_BLOCK(tree->block.height), "node %s of level %s %s",
-                     db_value(rows, row, 1), db_value(rows, row, 0),
-                     db_bool(rows, row, 2) ? "is not there" : "is not that of its leaves");
-    db_result_free(rows);
-    db_array_free(&tree->node_levels);
-    db_array_free(&tree->node_positions);
-    db_array_free(&tree->node_hashes);
-    tree->node_count = 0;
+    struct db_row row;
+    int r = db_stream_next(tree->leaves, &row, err);
+    tree->more_leaves = r == 1;
+    if (r != 1)
+        return r;
+    tree->leaf.position = (uint64_t)db_take_int(&row, 8);
+    tree->leaf.payment = db_take_uuid(&row);
+    tree->leaf.slot = db_take_text(&row);
+    struct text hash = db_take_text(&row);
+    if (!db_row_good(&row) || !tree->leaf.slot.data || hash.size != sizeof tree->leaf.hash.bytes)
+        return err_set(err, ERR_INTERNAL, "a leaf is no hash");
+    memcpy(tree->leaf.hash.bytes, hash.data, sizeof tree->leaf.hash.bytes);
     return 0;
 }
 
-static void on_filled(void *arg, int level, uint64_t position, const struct hash *root)
+static int next_place(struct tree *tree, struct err *err)
 {
-    struct tree *tree = arg;
-    char text[VERIFY_NUMBER_SIZE], hash[HASH_TEXT_SIZE] = "\\x";
-    if (level == 0 || level % NODE_STEP != 0)
-        return;
-    hex_encode(root->bytes, SHA256_SIZE, hash + 2);
-    db_array_add(&tree->node_levels, verify_number(text, level));
-    db_array_add(&tree->node_positions, verify_number(text, (int64_t)position));
-    db_array_add(&tree->node_hashes, hash);
-    tree->node_count++;
+    struct db_row row;
+    int r = db_stream_next(tree->order, &row, err);
+    tree->more_order = r == 1;
+    if (r != 1)
+        return r;
+    tree->place.xid = (uint64_t)db_take_int(&row, 8);
+    tree->place.seq = db_take_int(&row, 8);
+    return db_row_good(&row) ? 0 : err_set(err, ERR_INTERNAL, "the place of a fact cannot be read");
 }
 
-/* There may be more blocks by now, so there are two ways to be too many: among what was walked, and behind the last block there is. */
-static int count_nodes(struct tree *tree, struct err *err)
+static int next_archived(struct tree *tree, struct err *err)
 {
-    uint64_t size = tree->verify->size;
-    int64_t expected = 0;
-    char text[VERIFY_NUMBER_SIZE];
-    const char *params[] = {verify_number(text, (int64_t)size)};
-    for (int level = NODE_STEP; level < MERKLE_LEVELS_MAX; level += NODE_STEP)
-        expected += (int64_t)(size >> level);
-    struct db_result *rows =
-        db_query(tree->verify->db,
-                 "select count(*) filter (where level < 48 and (position + 1) << level <= $1::bigint),"
-                 " count(*) filter (where level >= 48 or (position + 1) << level > (select max(size) from ledger.seal))"
-                 " from ledger.seal_node",
-                 1, params, err);
-    if (!rows)
-        return -1;
-    if (db_int(rows, 0, 0) > expected || db_int(rows, 0, 1) > 0)
-        verify_fault(tree->verify, VERIFY_NODE, NOWHERE,
-                     "%" PRId64 " nodes are kept and %" PRId64 " of leaves that are not there, the tree has %" PRId64,
-                     db_int(rows, 0, 0), db_int(rows, 0, 1), expected);
+    struct db_row row;
+    int r = db_stream_next(tree->archive, &row, err);
+    tree->archived = r == 1 ? (uint64_t)db_take_int(&row, 8) : UINT64_MAX;
+    return r < 0 ? -1 : 0;
+}
+
+/* Asked for only where there is an archive: it is a join over all that is archived. */
+static int begin_archived(struct tree *tree, struct err *err)
+{
+    const struct verify *verify = tree->verify;
+    char sql[SQL_SIZE];
+    tree->archived = UINT64_MAX;
+    struct db_result *rows = db_query(verify->db, "select 1 from ledger.archived limit 1", 0, NULL, err);
+    int count = rows ? db_rows(rows) : -1;
     db_result_free(rows);
-    return 0;
+    if (count <= 0)
+        return count;
+    snprintf(sql, sizeof sql,
+             "select l.position from ledger.seal_leaf l where l.position >= %" PRIu64 " and l.position < %" PRIu64
+             " and " VERIFY_ARCHIVED("l.payment_id") " order by l.position",
+             tree->position, verify->size);
+    tree->archive = verify_connect(verify, err);
+    return tree->archive && db_stream(tree->archive, sql, err) == 0 ? next_archived(tree, err) : -1;
+}
+
+static int begin_streams(struct tree *tree, struct err *err)
+{
+    struct verify *verify = tree->verify;
+    char sql[SQL_SIZE];
+    tree->leaves = verify_connect(verify, err);
+    tree->order = tree->leaves ? verify_connect(verify, err) : NULL;
+    if (!tree->order || nodes_begin(&tree->nodes, verify, tree->position, err) != 0 || begin_archived(tree, err) != 0)
+        return -1;
+    snprintf(sql, sizeof sql,
+             "select position, payment_id, slot, hash from ledger.seal_leaf where position >= %" PRIu64
+             " and position < %" PRIu64 " order by position",
+             tree->position, verify->size);
+    if (db_stream(tree->leaves, sql, err) != 0)
+        return -1;
+    snprintf(sql, sizeof sql,
+             "select xid, seq from ledger.event where (xid, seq) > ('%" PRIu64 "'::xid8, %" PRId64
+             ") and (xid, seq) <= ('%" PRIu64 "'::xid8, %" PRId64 ") order by xid, seq",
+             verify->since.xid, verify->since.seq, verify->last.xid, verify->last.seq);
+    return db_stream(tree->order, sql, err) == 0 && next_leaf(tree, err) == 0 ? next_place(tree, err) : -1;
 }
 
 /* --- blocks --- */
@@ -191,16 +123,11 @@ static int count_nodes(struct tree *tree, struct err *err)
 static void check_block(struct tree *tree)
 {
     const struct block *block = &tree->block;
-    struct verify_place place = IN_BLOCK(block->height);
-    if (!tree->broken && block->opened) {
-        struct hash root = merkle_root(&tree->edge);
-        if (!hash_equal(&root, &block->root))
-            verify_fault(tree->verify, VERIFY_ROOT, place, "its leaves are not those that were signed");
-    }
-    if (*tree->end_xid && (strcmp(tree->end_xid, block->last_xid) != 0 || strcmp(tree->end_seq, block->last_seq) != 0))
-        verify_fault(tree->verify, VERIFY_BLOCK, place,
-                     "it says that it ends with row %s of transaction %s, not %s of %s", block->last_seq,
-                     block->last_xid, tree->end_seq, tree->end_xid);
+    if (tree->broken || !block->opened)
+        return;
+    struct hash root = merkle_root(&tree->edge);
+    if (!hash_equal(&root, &block->root))
+        verify_fault(tree->verify, VERIFY_ROOT, IN_BLOCK(block->height), "its leaves are not those that were signed");
 }
 
 static int next_block(struct tree *tree, struct err *err)
@@ -222,133 +149,91 @@ static int end_blocks(struct tree *tree, struct err *err)
     return 0;
 }
 
-/* --- leaf by leaf --- */
-
 static int skip_missing(struct tree *tree, uint64_t to, struct err *err)
 {
     if (tree->position < to)
         verify_fault(tree->verify, VERIFY_LEAF_MISSING, IN_BLOCK(tree->block.height),
                      "the hashes of leaves %" PRIu64 " to %" PRIu64 " are not there", tree->position, to - 1);
     tree->broken |= tree->position < to;
-    tree->end_xid[0] = '\0';
     tree->position = to;
     return end_blocks(tree, err);
 }
 
-static int add_leaf(struct tree *tree, struct err *err)
-{
-    struct hash hash = {0};
-    const char *text = leaf_value(tree, LEAF_HASH);
-    if (strlen(text) != HASH_TEXT_SIZE - 1 || hex_decode(text + 2, hash.bytes, SHA256_SIZE) != 0)
-        return err_set(err, ERR_INTERNAL, "a leaf is no hash");
-    if (!tree->broken)
-        merkle_append(&tree->edge, &hash, on_filled, tree);
-    tree->position++;
-    tree->leaves.row++;
-    if (tree->node_count >= NODES_MAX && compare_nodes(tree, err) != 0)
-        return -1;
-    if (!tree->broken && tree->heads->next < tree->heads->count &&
-        tree->heads->items[tree->heads->next].size == tree->position) {
-        struct hash root = merkle_root(&tree->edge);
-        outside_compare(tree->verify, tree->heads, tree->position, &root);
-    }
-    if (++tree->verify->result->rows % PROGRESS_ROWS == 0)
-        verify_progress(tree->verify, "sealed facts", tree->verify->result->rows);
-    return end_blocks(tree, err);
-}
+/* --- leaf by leaf --- */
 
-/* The fact and the leaf that stand first are of one slot. */
-static int compare_fact(struct tree *tree, struct err *err)
+/* Facts of segments before this one that no leaf has taken: there were more facts than leaves. */
+static int enter_segment(struct tree *tree, size_t segment, struct err *err)
 {
-    const char *values[FACT_COLUMN_COUNT];
-    char expected[HASH_TEXT_SIZE] = "\\x";
-    struct hash hash;
-    for (int i = 0; i < FACT_COLUMN_COUNT; i++)
-        values[i] = fact_value(tree, i);
-    json_auto_t *transfers = json_loads(fact_value(tree, FACT_COLUMN_COUNT), 0, NULL);
-    if (leaf_of(values, transfers, &hash, err) != 0)
-        return -1;
-    hex_encode(hash.bytes, SHA256_SIZE, expected + 2);
-    if (strcmp(expected, leaf_value(tree, LEAF_HASH)) != 0)
-        verify_fault(tree->verify, VERIFY_ROW_CHANGED, place_of_fact(tree),
-                     "the fact or its transfers are not what was sealed");
-    snprintf(tree->end_xid, sizeof tree->end_xid, "%s", values[COLUMN_XID]);
-    snprintf(tree->end_seq, sizeof tree->end_seq, "%s", values[COLUMN_SEQ]);
-    next_fact(tree);
-    return add_leaf(tree, err);
-}
-
-/* Where something of this slot stands: -1 nowhere, -2 with an error. */
-static int64_t find(const struct tree *tree, const char *sql, const char *payment, const char *slot, struct err *err)
-{
-    const char *params[] = {payment, slot};
-    struct db_result *rows = db_query(tree->verify->db, sql, 2, params, err);
-    int64_t found = !rows ? -2 : db_rows(rows) > 0 ? db_int(rows, 0, 0) : -1;
-    db_result_free(rows);
-    return found;
-}
-
-/* The leaf comes, but not its fact. */
-static int leaf_alone(struct tree *tree, struct err *err)
-{
-    struct verify_place place = place_of_leaf(tree);
-    int64_t found = find(tree,
-                         "select case when exists (select from ledger.event where payment_id = $1::uuid and slot = "
-                         "$2::text) then 1 when exists (select from ledger.payment p join ledger.archived a on p.began "
-                         "< a.began_to and (a.began_from is null or p.began >= a.began_from) where p.payment_id = "
-                         "$1::uuid) then 2 else -1 end",
-                         place.payment, place.slot, err);
-    if (found == -2)
-        return -1;
-    if (found == 2) /* what an archive says of its leaves is compared elsewhere */
-        ;
-    else if (found == -1)
-        verify_fault(tree->verify, VERIFY_ROW_MISSING, place, "the fact was sealed and is not there");
-    else
-        verify_fault(tree->verify, VERIFY_ROW_MOVED, place, "the fact was sealed at another place in the order");
-    tree->end_xid[0] = '\0';
-    return add_leaf(tree, err);
-}
-
-/* The fact comes, but not its leaf. A fact whose leaf came before was told then. */
-static int fact_or_leaf_alone(struct tree *tree, struct err *err)
-{
-    struct verify_place place = place_of_fact(tree);
-    int64_t found = find(tree, "select position from ledger.seal_leaf where payment_id = $1::uuid and slot = $2::text",
-                         place.payment, place.slot, err);
-    if (found == -2)
-        return -1;
-    if (found >= (int64_t)tree->position && has_row(&tree->leaves))
-        return leaf_alone(tree, err);
-    if (found == -1)
-        verify_fault(tree->verify, VERIFY_ROW_ADDED, place, "it stands among sealed facts and is in no block");
-    next_fact(tree);
+    const struct segments *segments = tree->verify->segments;
+    for (; tree->segment < segment; tree->segment++)
+        while (tree->more_order && place_compare(tree->place, segments->items[tree->segment].last) <= 0) {
+            tree->sums->items[tree->segment].bad = true;
+            if (next_place(tree, err) != 0)
+                return -1;
+        }
     return 0;
 }
 
-static bool same_slot(const struct tree *tree)
+/* The leaf with the place of its rank. */
+static int add_sum(struct tree *tree, struct err *err)
 {
-    return strcmp(leaf_value(tree, LEAF_PAYMENT), fact_value(tree, COLUMN_PAYMENT)) == 0 &&
-           strcmp(leaf_value(tree, LEAF_SLOT), fact_value(tree, COLUMN_SLOT)) == 0;
+    const struct segments *segments = tree->verify->segments;
+    size_t segment = tree->segment;
+    while (segment + 1 < segments->count && tree->leaf.position >= segments->items[segment].size)
+        segment++;
+    if (enter_segment(tree, segment, err) != 0)
+        return -1;
+    while (tree->archived < tree->leaf.position)
+        if (next_archived(tree, err) != 0)
+            return -1;
+    if (tree->archived == tree->leaf.position)
+        return 0;
+    if (!tree->more_order || place_compare(tree->place, segments->items[segment].last) > 0) {
+        tree->sums->items[segment].bad = true; /* more leaves than facts */
+        return 0;
+    }
+    sums_add(tree->sums, segments, segment, tree->place, tree->leaf.payment, tree->leaf.slot, &tree->leaf.hash);
+    if (tree->position == tree->block.size && place_compare(tree->place, tree->block.last) != 0)
+        tree->sums->items[segment].bad = true; /* the block does not end where it says */
+    return next_place(tree, err);
 }
 
-/* 1: there may be more; 0: both streams have ended. */
-static int step(struct tree *tree, struct err *err)
+struct filled {
+    struct tree *tree;
+    struct err *err;
+    int r;
+};
+
+static void on_filled(void *arg, int level, uint64_t position, const struct hash *root)
 {
-    if (fill(tree, err) != 0)
+    struct filled *filled = arg;
+    if (filled->r == 0)
+        filled->r = nodes_compare(&filled->tree->nodes, level, position, root, filled->err);
+}
+
+static void compare_heads(struct tree *tree)
+{
+    if (tree->broken || tree->heads->next == tree->heads->count ||
+        tree->heads->items[tree->heads->next].size != tree->position)
+        return;
+    struct hash root = merkle_root(&tree->edge);
+    outside_compare(tree->verify, tree->heads, tree->position, &root);
+}
+
+static int take_leaf(struct tree *tree, struct err *err)
+{
+    struct filled filled = {tree, err, 0};
+    if (tree->leaf.position != tree->position && skip_missing(tree, tree->leaf.position, err) != 0)
         return -1;
-    bool leaf = has_row(&tree->leaves), fact = has_row(&tree->facts);
-    if (!leaf && !fact)
-        return 0;
-    if (leaf) {
-        uint64_t position = (uint64_t)db_int(tree->leaves.rows, tree->leaves.row, LEAF_POSITION);
-        if (position != tree->position && skip_missing(tree, position, err) != 0)
-            return -1;
-    }
-    int r = !fact                     ? leaf_alone(tree, err)
-            : leaf && same_slot(tree) ? compare_fact(tree, err)
-                                      : fact_or_leaf_alone(tree, err);
-    return r == 0 ? 1 : -1;
+    if (!tree->broken)
+        merkle_append(&tree->edge, &tree->leaf.hash, on_filled, &filled);
+    tree->position++;
+    if (filled.r != 0 || add_sum(tree, err) != 0)
+        return -1;
+    compare_heads(tree);
+    if (++tree->verify->result->rows % PROGRESS_LEAVES == 0)
+        verify_progress(tree->verify, "leaves", tree->verify->result->rows);
+    return end_blocks(tree, err) == 0 ? next_leaf(tree, err) : -1;
 }
 
 /* --- where to begin --- */
@@ -373,9 +258,6 @@ static int begin_since(struct tree *tree, struct err *err)
     if (blocks_since(verify, &tree->blocks, verify->options->since, err) != 0)
         return -1;
     const struct block *last = &tree->blocks.last;
-    snprintf(tree->fact_xid, sizeof tree->fact_xid, "%s", last->last_xid);
-    snprintf(tree->fact_seq, sizeof tree->fact_seq, "%s", last->last_seq);
-    snprintf(verify->since_xid, sizeof verify->since_xid, "%s", last->last_xid);
     tree->position = last->size;
     if (load_edge(tree, last->size, err) != 0)
         return -1;
@@ -389,37 +271,35 @@ static int begin_since(struct tree *tree, struct err *err)
 static void tree_clear(struct tree *tree)
 {
     blocks_free(&tree->blocks);
-    db_result_free(tree->leaves.rows);
-    db_result_free(tree->facts.rows);
-    db_array_free(&tree->node_levels);
-    db_array_free(&tree->node_positions);
-    db_array_free(&tree->node_hashes);
+    nodes_free(&tree->nodes);
+    db_free(tree->leaves);
+    db_free(tree->order);
+    db_free(tree->archive);
 }
 
 static int walk(struct tree *tree, struct err *err)
 {
     int r = begin_since(tree, err);
     if (r == 0)
+        r = begin_streams(tree, err);
+    if (r == 0)
         r = next_block(tree, err);
     if (r == 0)
         r = end_blocks(tree, err); /* a block without leaves */
-    while (r == 0 && (r = step(tree, err)) == 1)
-        r = 0;
-    return r;
+    while (r == 0 && tree->more_leaves)
+        r = take_leaf(tree, err);
+    if (r == 0)
+        r = skip_missing(tree, tree->verify->size, err);
+    return r == 0 ? enter_segment(tree, tree->verify->segments->count, err) : -1;
 }
 
-int verify_tree(struct verify *verify, struct outside_heads *heads, struct err *err)
+/* Of a tree that cannot be followed to its end nobody knows what should be kept. */
+int verify_tree(struct verify *verify, struct outside_heads *heads, struct sums *sums, struct err *err)
 {
-    struct tree tree = {.verify = verify, .heads = heads, .blocks = {.last = {.height = -1}}};
-    snprintf(tree.fact_xid, sizeof tree.fact_xid, "0");
-    snprintf(tree.fact_seq, sizeof tree.fact_seq, "0");
+    struct tree tree = {.verify = verify, .heads = heads, .sums = sums, .blocks = {.last = {.height = -1}}};
     int r = walk(&tree, err);
-    if (r == 0)
-        r = skip_missing(&tree, verify->size, err);
-    if (r == 0)
-        r = compare_nodes(&tree, err);
-    if (r == 0)
-        r = count_nodes(&tree, err);
+    if (r == 0 && !tree.broken)
+        r = nodes_end(&tree.nodes, err);
     tree_clear(&tree);
     outside_end(verify, heads, verify->size);
     return r;

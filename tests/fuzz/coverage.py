@@ -24,6 +24,8 @@ FILES = {
     "pop_state": ["workers/providers/pop_state_wire.c"],
     "note": ["ledger/note.c"],
     "receipt": ["ledger/receipt.c", "ledger/leaf.c"],
+    "row": ["ledger/db_row.c"],
+    "body": ["ledger/verify_body.c"],
     "archive": ["ledger/archive_file.c", "ledger/archive_reader.c"],
     "simulated": ["workers/providers/simulated.c"],
     "config": ["config/source.c", "config/scalars.c", "config/lists.c", "config/check.c", "config/config.c"],

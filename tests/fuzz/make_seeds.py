@@ -289,8 +289,28 @@ def archive():
             "\n".join([parts[0], parts[1], parts[1], parts[2]]) + "\n", ""]
 
 
+def row():
+    """Messages of a binary COPY: whether it is the first, what its columns are taken for, the bytes."""
+    header = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+
+    def message(*values):
+        return len(values).to_bytes(2, "big") + b"".join(b"\xff\xff\xff\xff" if value is None else len(value).to_bytes(4, "big") + value for value in values)
+    identity, body = bytes(range(16)), b"\1{\"flow\": \"plain\"}"
+    fact = message(identity, (9800).to_bytes(4, "big"), b"received", b"accepted", identity, None, bytes(8), bytes(8), bytes(8), body)
+    return [b"0u4ttut888j\n" + fact, b"1u4ttut888j\n" + header + fact, b"0\n\xff\xff", b"1\n" + header + b"\xff\xff", b"08t\n" + message(bytes(8), b""),
+            b"02\n" + message(b"\xff\xfe"), b"1t\n" + header[:-1] + b"\3abc" + message(b"x"), b"0tt\n" + message(b"x")]
+
+
+def body():
+    evidence = {"sentAt": "2026-11-20T10:00:00.663Z", "status": 200, "answerSha256": "ab" * 32}
+    received = {"flow": "plain", "amount": 1000, "routes": ["simulated"], "channels": ["webhook"], "currency": "EUR", "expiresAt": 1795833119659,
+                "metadata": {"a": [{"b": "}\""}]}, "tokens": {}, "none": None, "yes": True, "no": False, "list": [], "deep": [1, [2]]}
+    bodies = [received, {"code": "", "evidence": evidence, "provider": "stripe"}, {"amount": -5, "message": "a \"quote\""}, {"rate": 1.5}, {"big": 2**63 - 1}, {}]
+    return [json.dumps(one, ensure_ascii=False) for one in bodies] + ["{\"a\": [1, {\"b\"", "[1]", " { } ", "{\"caf\u00e9\": \"\u00e9\"}"]
+
+
 def main():
-    for make in (pan, schema, envelope, stripe, tokens, pop, pop_state, note, simulated, config, ingress, saga, receipt, archive):
+    for make in (pan, schema, envelope, stripe, tokens, pop, pop_state, note, simulated, config, ingress, saga, receipt, archive, row, body):
         write(make.__name__, make())
         print(f"{make.__name__:10} {len(os.listdir(os.path.join(CORPUS, make.__name__)))} files")
 

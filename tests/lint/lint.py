@@ -45,7 +45,7 @@ MAY_INCLUDE = {
 # who may see a foreign header, directly or through one of ours
 BEHIND = {
     re.compile(r"(amqp.*|rabbitmq-c/.*)\.h"): re.compile(r"queues/amqp(_\w+)?\.[ch]"),
-    re.compile(r"libpq-fe\.h"): re.compile(r"ledger/db\.c"),
+    re.compile(r"libpq-fe\.h"): re.compile(r"ledger/db(_\w+)?\.[ch]"),
 }
 
 MAINS = re.compile(r"workers/((ingress|keeper|operator)/)?main\.c|tests/.*|docs/examples/.*")

@@ -26,6 +26,12 @@ const struct option_row ledger_verify_options[] = {
      .most = INT64_MAX,
      .value = "HEIGHT",
      .sentence = "blocks up to this one were verified before"},
+    {.name = "jobs",
+     .kind = OPTION_INT,
+     .least = 1,
+     .most = VERIFY_JOBS_MAX,
+     .value = "N",
+     .sentence = "read payments in N shares at once, five connections each (default: one share per processor)"},
     {.name = "manifest", .kind = OPTION_FLAG, .sentence = "only print the schema, as it is compared"},
     {0},
 };
@@ -138,14 +144,22 @@ static int read_keys(const struct op *op, struct note_key *ret, struct err *err)
     return count ? count : configured_key(op, ret, err);
 }
 
-static int verify(struct op *op, struct db *db, struct err *err)
+/* One for each processor. */
+static int default_jobs(void)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors < 1 ? 1 : processors > VERIFY_JOBS_MAX ? VERIFY_JOBS_MAX : (int)processors;
+}
+
+static int verify(struct op *op, const struct db_options *database, struct err *err)
 {
     struct note_key keys[VERIFY_KEYS_MAX];
     struct verification verification = {.op = op, .faults = json_array()};
     struct verify_result result;
     int count = read_keys(op, keys, err), r = -1;
     if (count >= 0) {
-        const struct verify_options options = {.db = db,
+        const struct verify_options options = {.database = database,
+                                               .jobs = (int)args_int(&op->args, "jobs", default_jobs()),
                                                .keys = keys,
                                                .key_count = (size_t)count,
                                                .heads_dir = args_text(&op->args, "heads", NULL),
@@ -165,16 +179,19 @@ static int verify(struct op *op, struct db *db, struct err *err)
     return r < 0 ? -1 : result.faults ? EXIT_NO : 0;
 }
 
+static int print_manifest(const struct db_options *database, struct err *err)
+{
+    struct db *db = db_new(database, err);
+    int r = db ? verify_print_manifest(db, stdout, err) : -1;
+    db_free(db);
+    return r;
+}
+
 int cmd_ledger_verify(struct op *op, struct err *err)
 {
     const struct db_options options = {.url = config_text(op->config, "ledger.read_url"),
                                        .application = "acquit ledger verify",
                                        .timeout_ms = VERIFY_TIMEOUT_MS,
                                        .read_only = true};
-    struct db *db = db_new(&options, err);
-    if (!db)
-        return -1;
-    int r = args_flag(&op->args, "manifest") ? verify_print_manifest(db, stdout, err) : verify(op, db, err);
-    db_free(db);
-    return r;
+    return args_flag(&op->args, "manifest") ? print_manifest(&options, err) : verify(op, &options, err);
 }
