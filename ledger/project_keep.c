@@ -128,7 +128,7 @@ static int project_payments(struct db *db, const struct uuid *ids, size_t count,
 static int read_progress(struct db *db, struct place *ret, char ret_horizon[static NUMBER_SIZE], struct err *err)
 {
     struct db_result *rows = db_query(db,
-                                      "select last_xid, last_seq, pg_snapshot_xmin(pg_current_snapshot())"
+                                      "select last_xid, last_seq, ledger.horizon()"
                                       " from view.progress",
                                       0, NULL, err);
     if (!rows)

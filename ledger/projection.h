@@ -45,8 +45,9 @@ struct projection_fault {
 struct projection_check {
     struct db *
         db; /* the same for all; a reader's, on the primary or a replica; to rebuild, that of a role acquit_projector */
-    bool rebuild;          /* write what differs */
-    const char *since_xid; /* facts from here on only, and then no rows without facts; NULL: everything */
+    bool rebuild;                      /* write what differs */
+    const char *since_xid;             /* only payments with facts from here on; NULL: all */
+    const char *began_from, *began_to; /* only payments that began from this day on and before that one; NULL: all */
     void (*fault)(void *arg, const struct projection_fault *fault);
     void (*progress)(void *arg, int64_t payments); /* now and then; may be NULL */
     void *arg;

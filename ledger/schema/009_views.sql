@@ -165,7 +165,9 @@ declare
 begin
     perform from view.progress for update;
     whole := array(select made.id from unnest(ids, facts) as made (id, facts)
-                     where made.facts = (select count(*) from ledger.event e where e.payment_id = made.id));
+                     where made.facts = (select count(*) from ledger.payment home
+                                         join ledger.event e on e.began = home.began and e.payment_id = home.payment_id
+                                         where home.payment_id = made.id));
     delete from view.payment where payment_id = any(whole);
     insert into view.payment select w.* from jsonb_populate_recordset(null::view.payment, payments) w where w.payment_id = any(whole);
     delete from view.attempt where payment_id = any(whole);
@@ -213,7 +215,7 @@ from view.commission c join view.payment p using (payment_id);
 -- Acts of operators.
 create table ledger.act (
     id uuid primary key default gen_random_uuid(),
-    xid xid8 not null default pg_current_xact_id(),
+    xid xid8 not null default ledger.xid(),
     seq bigint not null generated always as identity unique,
     at timestamptz not null default clock_timestamp(),
     role text not null default session_user, -- the login at the database, whatever actor_id says
@@ -287,7 +289,7 @@ exception when unique_violation then
     null;
 end $$;
 grant usage on schema ledger, view to acquit_projector, acquit_sealer;
-grant select on ledger.event, ledger.migration to acquit_projector;
+grant select on ledger.event, ledger.payment, ledger.migration to acquit_projector;
 grant select on all tables in schema view to acquit_reader, acquit_projector;
 grant insert, update, delete on view.payment, view.attempt, view.refund, view.commission to acquit_projector;
 grant update on view.progress to acquit_projector;
