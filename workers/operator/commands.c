@@ -2,7 +2,7 @@
 #include "workers/operator/commands.h"
 
 static const struct command_row commands[] = {
-    {"payment show", "ID", 1, 1, false, NULL, cmd_payment_show,
+    {"payment show", "ID", 1, 1, false, payment_show_options, cmd_payment_show,
      "one payment: its facts, transfers, balance, and what follows"},
     {"payment list", "", 0, 0, false, payment_list_options, cmd_payment_list,
      "payments, newest first; less than a second behind, as a rule"},

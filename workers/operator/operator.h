@@ -55,6 +55,6 @@ command_function cmd_payment_show, cmd_payment_list, cmd_payment_cancel, cmd_pay
 extern const struct option_row payment_list_options[], payment_cancel_options[], payment_refund_options[],
     dlq_list_options[], dlq_word_options[], topology_users_options[], migrate_options[], ledger_verify_options[],
     ledger_prove_options[], receipt_verify_options[], ledger_key_options[], ledger_archive_options[],
-    ledger_rebuild_options[], audit_list_options[], payment_erase_options[];
+    ledger_rebuild_options[], audit_list_options[], payment_erase_options[], payment_show_options[];
 
 #endif

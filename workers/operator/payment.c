@@ -166,7 +166,37 @@ static json_t *head_view(const struct payment *payment)
                      payment->received ? json_text(payment->received->body, "publisher", NULL) : NULL);
 }
 
-static void show(const struct op *op, const struct facts *facts, const struct payment *payment, json_t *transfers)
+const struct option_row payment_show_options[] = {
+    {.name = "personal", .kind = OPTION_FLAG, .sentence = "its personal data, too; that you looked is recorded"},
+    {0},
+};
+
+/* Without the salt of the hashes, which is ours. NULL on failure. */
+static json_t *look_at_personal(struct op *op, struct uuid payment, struct err *err)
+{
+    char id[UUID_TEXT_SIZE];
+    uuid_format(payment, id);
+    operator_note(op, "personal.show", "payment", id, NULL, NULL);
+    json_t *personal = read_personal(op->db, payment, err);
+    if (personal)
+        json_object_del(personal, "salt");
+    return personal;
+}
+
+static void print_personal(const json_t *personal)
+{
+    const char *member;
+    json_t *value;
+    puts("\nPersonal data");
+    if (json_object_size(personal) == 0)
+        puts("none");
+    json_object_foreach((json_t *)(uintptr_t)personal, member, value)
+        printf("%-16s %s\n", member, json_is_string(value) ? json_string_value(value) : "");
+}
+
+/* `personal`: NULL unless it is asked for. */
+static void show(const struct op *op, const struct facts *facts, const struct payment *payment, json_t *transfers,
+                 json_t *personal)
 {
     struct next next;
     saga_next(payment, &next);
@@ -177,6 +207,8 @@ static void show(const struct op *op, const struct facts *facts, const struct pa
         json_object_set(view, "transfers", transfers);
         json_object_set(view, "balance", balance);
         json_object_set_new(view, "followUps", follow_ups_view(&next));
+        if (personal)
+            json_object_set(view, "personal", personal);
         operator_print(view);
     } else {
         print_head(payment);
@@ -184,6 +216,8 @@ static void show(const struct op *op, const struct facts *facts, const struct pa
         print_transfers(transfers);
         puts("\nBalance of this payment");
         balance_print(balance, stdout);
+        if (personal)
+            print_personal(personal);
         print_follow_ups(&next);
     }
     json_decref(balance);
@@ -196,7 +230,7 @@ int cmd_payment_show(struct op *op, struct err *err)
         return -1;
     struct facts facts = {0};
     struct payment payment = {0};
-    json_t *transfers = NULL;
+    json_t *transfers = NULL, *personal = NULL;
     int code = -1;
     if (read_facts(op->db, &id, 1, &facts, err) == 0)
         transfers = read_transfers(op->db, id, err);
@@ -206,9 +240,14 @@ int cmd_payment_show(struct op *op, struct err *err)
         code = facts.count ? 0 : operator_no_payment(op, id, err);
     else if (transfers && !op->json)
         print_timeline(&facts); /* facts that contradict each other are shown, and then why they do */
+    if (code == 0 && args_flag(&op->args, "personal")) {
+        personal = look_at_personal(op, id, err);
+        code = personal ? 0 : -1;
+    }
     if (code == 0)
-        show(op, &facts, &payment, transfers);
+        show(op, &facts, &payment, transfers, personal);
     json_decref(transfers);
+    json_decref(personal);
     payment_clear(&payment);
     facts_clear(&facts);
     return code;
