@@ -1,5 +1,5 @@
 /* verify.c - see verify.h; the parts are verify_schema.c, verify_heads.c, verify_tree.c, verify_books.c, verify_money.c, verify_balance.c,
- * verify_archive.c */
+ * verify_archive.c, verify_views.c */
 #include "ledger/verify.h"
 
 #include <inttypes.h>
@@ -146,6 +146,8 @@ int verify_ledger(const struct verify_options *options, struct verify_result *re
         r = part(&verify, "the books", verify_books_and_balances, err);
     if (r == 0)
         r = part(&verify, "the archives", verify_archives, err);
+    if (r == 0)
+        r = part(&verify, "the projections", verify_views, err);
     outside_free(&heads);
     return r;
 }

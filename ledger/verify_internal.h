@@ -141,4 +141,8 @@ void balances_free(struct balances *balances);
 void balances_add(struct balances *balances, const struct dossier *dossier, uint64_t horizon, int sign);
 int verify_balances(struct verify *verify, struct balances *balances, struct err *err) MUST_CHECK;
 
+/* --- verify_views.c --- */
+
+int verify_views(struct verify *verify, struct err *err) MUST_CHECK;
+
 #endif
