@@ -145,6 +145,16 @@ int clock_parse(const char *text, int64_t *ret_wall_ms)
     return 0;
 }
 
+int clock_parse_day(const char *text, int64_t *ret_wall_ms)
+{
+    struct tm tm = {0};
+    const char *at = text;
+    if (!date(&at, &tm) || *at)
+        return clock_parse(text, ret_wall_ms);
+    *ret_wall_ms = (int64_t)timegm(&tm) * 1000;
+    return 0;
+}
+
 /* splitmix64 (Steele, Lea, Flood 2014), seeded once by the kernel. */
 static uint64_t random_next(void)
 {

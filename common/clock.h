@@ -17,6 +17,8 @@ int64_t clock_wall_ms(void); /* milliseconds since 1970-01-01 UTC */
 const char *clock_format(int64_t wall_ms, char ret[static CLOCK_TEXT_SIZE]);
 /* RFC 3339 with 'Z' or an offset; -1 when it is not. */
 int clock_parse(const char *text, int64_t *ret_wall_ms) __attribute__((warn_unused_result));
+/* The same, or a day alone ("2026-11-20"), which begins at midnight UTC. */
+int clock_parse_day(const char *text, int64_t *ret_wall_ms) __attribute__((warn_unused_result));
 
 /* Uniformly random in [0, below); for jitter, not for secrets. The simulation seeds it. */
 uint64_t clock_random(uint64_t below);

@@ -116,6 +116,9 @@ static const struct setting settings[] = {
     {"seal.interval_ms", CONFIG_INT, "1000", 10, 3600000, "ms",
      "How often a block is sealed, if there is something to seal.", NONE, false, false},
 
+    {"projection.interval_ms", CONFIG_INT, "250", 10, 60000, "ms",
+     "How often the keeper brings lists up to date with new facts.", NONE, false, false},
+
     {"pop.quorum", CONFIG_INT, "0", 0, CONFIG_VALIDATORS_MAX, "votes",
      "Positive votes that make a proof of purchase; 0: a majority of the validators.", NONE, false, false},
     {"pop.callback_url", CONFIG_TEXT, "\"\"", 0, 0, "",

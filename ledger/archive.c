@@ -245,6 +245,12 @@ static int write_file(struct writer *writer, struct archive_counts *ret, struct 
 
 /* --- letting go of the partition --- */
 
+/* What leaves is in no list (projection.h). A payment of it that goes on now is found below, and then nothing leaves. */
+#define UNLIST_FROM(table)                                                                                             \
+    "delete from view." table " where payment_id in (select payment_id from ledger.payment where began < '%3$s'"       \
+    " and began >= coalesce(nullif('%2$s', '')::date, '-infinity'));"
+#define UNLIST UNLIST_FROM("payment") UNLIST_FROM("attempt") UNLIST_FROM("refund") UNLIST_FROM("commission")
+
 /* Names and days are of our own catalogue; numbers and hashes are ours. The parents are locked first, as writers lock them. */
 #define LET_GO                                                                                                         \
     ARCHIVE_ALONE                                                                                                      \
@@ -255,7 +261,11 @@ static int write_file(struct writer *writer, struct archive_counts *ret, struct 
     " select (select max(id) from ledger.archive), account, currency, sum(debits), sum(credits) from ("                \
     "select debit as account, currency, amount as debits, 0 as credits from ledger.transfer_%1$s where kind in "       \
     "('post', 'transfer') union all select credit, currency, 0, amount from ledger.transfer_%1$s where kind in "       \
-    "('post', 'transfer')) as side group by account, currency;"                                                        \
+    "('post', 'transfer')) as side group by account, currency;" UNLIST                                                 \
+    "delete from view.attempt where payment_id in (select payment_id from ledger.event_%1$s);"                         \
+    "delete from view.refund where payment_id in (select payment_id from ledger.event_%1$s);"                          \
+    "delete from view.commission where payment_id in (select payment_id from ledger.event_%1$s);"                      \
+    "delete from view.payment where payment_id in (select payment_id from ledger.event_%1$s);"                         \
     "lock table ledger.event, ledger.transfer in access exclusive mode;"                                               \
     "do $$ begin if exists (select from ledger.event_%1$s where xid >= '%10$s'::xid8) then raise exception using "     \
     "errcode = 'AQ006', message = 'the partition went on while it was archived'; end if; end $$;"                      \

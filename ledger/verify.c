@@ -7,6 +7,7 @@
  *         verify_sum.c        and whether both saw the same; verify_rows.c where they did not
  *     verify_archive.c    what is in files
  *     verify_floor.c      accounts: the chart, and floors
+ *     verify_views.c      projections
  */
 #include "ledger/verify.h"
 
@@ -132,6 +133,8 @@ static int verify_parts(struct verify *verify, struct outside_heads *heads, stru
         r = part(verify, "the archives", verify_archives, err);
     if (r == 0)
         r = part(verify, "the accounts", verify_accounts, err);
+    if (r == 0)
+        r = part(verify, "the projections", verify_views, err);
     return r;
 }
 

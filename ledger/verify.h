@@ -54,6 +54,7 @@ enum {
     X(FLOOR, "floor")               /* an account is below its floor, or its kept balance is not what was booked */   \
     X(BALANCE, "balance")           /* a balance is not the sum of its transfers */                                    \
     X(ARCHIVE, "archive")           /* an archive is not what it says, or says other than its sealed leaves */         \
+    X(PROJECTION, "projection")     /* a row of schema view is not what the facts give */                              \
     X(UNREADABLE, "unreadable")     /* what stands there cannot be read at all */
 /* clang-format on */
 enum verify_rule {
@@ -95,7 +96,8 @@ struct verify_result {
     int64_t archived;     /* facts that are in files: their leaves were verified */
     int64_t heads;        /* seen outside and compared */
     int64_t payments, transfers;
-    bool balances; /* were compared: not with `since`, nor when very much is written at the same time */
+    bool balances;       /* were compared: not with `since`, nor when very much is written at the same time */
+    int64_t unprojected; /* payments that the keeper has still to project: no fault */
     int64_t faults;
 };
 

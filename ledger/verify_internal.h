@@ -265,4 +265,8 @@ struct db *verify_connect(const struct verify *verify, struct err *err) MUST_CHE
 /* What a part could not do: a fault when the ledger itself makes it impossible, so that the others go on; else an error. */
 int verify_note(struct verify *verify, const char *what, int r, const struct err *why, struct err *err) MUST_CHECK;
 
+/* --- verify_views.c --- */
+
+int verify_views(struct verify *verify, struct err *err) MUST_CHECK;
+
 #endif

@@ -61,7 +61,7 @@
 #define OWNERS                                                                                                         \
     "select distinct r.rolname from pg_roles r join pg_class c on pg_has_role(r.oid, c.relowner, 'member')"            \
     " join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'ledger'"                                        \
-    " and r.rolname in ('acquit_worker', 'acquit_reader', 'acquit_sealer') order by 1"
+    " and r.rolname in ('acquit_worker', 'acquit_reader', 'acquit_sealer', 'acquit_projector') order by 1"
 
 enum { KIND, NAME, SHA256, DEFINITION, PARTITION /* whose object it is; "" for no partition's */ };
 

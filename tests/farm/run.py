@@ -169,7 +169,8 @@ class Day:
                 letter = farms.wait_for(archived, 20, "the malformed message's archive")
             self.letters.append((name, reason, letter))
 
-    def read_ledger(self):
+    def listed(self):
+        """{payment id: state} as `acquit payment list` has them."""
         states = {}
         before = None
         while len(states) < len(self.payments):
@@ -181,6 +182,16 @@ class Day:
             for row in rows:
                 states[row["paymentId"]] = row["status"]
             before = rows[-1]["seq"]
+        return states
+
+    def read_ledger(self):
+        states = {}
+
+        def as_told():
+            states.update(self.listed())
+            return all(states.get(payment.id) == payment.state for payment in self.payments)
+        with contextlib.suppress(farms.FarmError):  # lists lag behind a little; whatever differs then is judged
+            farms.wait_for(as_told, 10, "the list")
         with self.books.cursor() as cursor:
             cursor.execute("select payment_id::text, extract(epoch from max(at) filter (where slot !~ '^(notice|refund|replay|dead)') - min(at)) * 1000"
                            " from ledger.event where payment_id = any(%s::uuid[]) group by 1", ([payment.id for payment in self.payments],))

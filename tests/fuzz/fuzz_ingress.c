@@ -1,9 +1,10 @@
 /* fuzz_ingress.c - any request through the HTTP interface, from its head to its answer, without network, broker or ledger
  *
  * Fields: method, path, then headers and parameters ("-": absent): Authorization, Content-Type, Idempotency-Key, Prefer,
- * wait_ms, limit, cursor, state, currency, traceparent; what becomes of a submission (0: accepted, 1: the key was used
+ * wait_ms, limit, cursor, state, currency, gateway, from, to, traceparent; what becomes of a submission (0: accepted, 1: the key was used
  * for another body, 2: unavailable, 3: settled); the rest is the body. Server, submitter and ledger are those below.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/pan.h"
+#include "ledger/projection.h"
 #include "ledger/read.h"
 #include "queues/envelope.h"
 #include "queues/topology.h"
@@ -30,7 +32,7 @@ struct request {
     size_t body_size;
     struct {
         const char *name, *value;
-    } headers[5], query[5];
+    } headers[5], query[8];
     int64_t fate;
     void *own;
     int answers, status;
@@ -209,6 +211,26 @@ int read_payment_ids(struct db *db, const struct read_filter *filter, struct uui
     return 1;
 }
 
+int read_publisher(struct db *db, struct uuid payment, char ret[static PUBLISHER_SIZE], struct err *err)
+{
+    (void)db;
+    (void)payment;
+    (void)err;
+    snprintf(ret, PUBLISHER_SIZE, "shop");
+    return 0;
+}
+
+json_t *projection_list(struct db *db, const struct projection_filter *filter, struct err *err)
+{
+    (void)db;
+    (void)err;
+    MUST(filter->limit >= 2 && filter->limit <= PROJECTION_LIST_MAX + 1 && strcmp(filter->publisher, "shop") == 0);
+    MUST(filter->before_seq >= 0);
+    return json_pack("[{s:s, s:i, s:s, s:i, s:s, s:s, s:i, s:i, s:i}]", "paymentId", PAYMENT, "seq", 1, "status",
+                     "completed", "amount", 2500, "currency", "EUR", "flow", "plain", "refundedAmount", 0,
+                     "createdAtMs", 1, "updatedAtMs", 2);
+}
+
 json_t *read_personal(struct db *db, struct uuid payment, struct err *err)
 {
     (void)db;
@@ -262,13 +284,13 @@ static bool asks_services(const struct request *request)
 static struct request read_request(struct input *input)
 {
     static const char *const headers[] = {"Authorization", "Content-Type", "Idempotency-Key", "Prefer"};
-    static const char *const query[] = {"wait_ms", "limit", "cursor", "state", "currency"};
+    static const char *const query[] = {"wait_ms", "limit", "cursor", "state", "currency", "gateway", "from", "to"};
     struct request request = {.method = input_line(input), .path = input_line(input)};
     for (size_t i = 0; i < 4; i++) {
         request.headers[i].name = headers[i];
         request.headers[i].value = input_optional(input);
     }
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof query / sizeof query[0]; i++) {
         request.query[i].name = query[i];
         request.query[i].value = input_optional(input);
     }

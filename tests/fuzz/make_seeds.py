@@ -179,8 +179,8 @@ def config():
 
 def ingress():
     def request(method, path, body="", authorization="Bearer key", content_type="application/json", key="k-1", prefer="-", wait_ms="-", limit="-",
-                cursor="-", state="-", currency="-", traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01", fate=0):
-        return lines(method, path, authorization, content_type, key, prefer, wait_ms, limit, cursor, state, currency, traceparent, fate,
+                cursor="-", state="-", currency="-", gateway="-", begin="-", end="-", traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01", fate=0):
+        return lines(method, path, authorization, content_type, key, prefer, wait_ms, limit, cursor, state, currency, gateway, begin, end, traceparent, fate,
                      body if isinstance(body, str) else json.dumps(body))
     create, cancel, refund = "/api/payments/process", f"/api/payments/{PAYMENT}/cancel", "/api/refunds/create"
     good = {"amount": 2500, "currency": "EUR", "paymentToken": "tok_visa", "metadata": {"a": "b"}, "reference": {"type": "booking", "id": "1"}}
@@ -196,6 +196,7 @@ def ingress():
               request("POST", create, good, authorization="Bearer nobody"), request("POST", create, good, authorization="-"),
               request("PUT", create, good), request("GET", "/nowhere"), request("GET", "/openapi.json"), request("GET", "/health"),
               request("GET", "/api/payments", limit="2", cursor="9", state="completed", currency="EUR"), request("GET", "/api/payments", limit="0", state="x", currency="eur"),
+              request("GET", "/api/payments", gateway="stripe", begin="2026-11-20", end="2026-11-20T10:00:00Z"), request("GET", "/api/payments", begin="yesterday"),
               request("GET", f"/api/payments/{PAYMENT}"), request("HEAD", f"/api/payments/{PAYMENT}/status"), request("GET", f"/api/payments/status/{PAYMENT}"),
               request("GET", f"/api/payments/{PAYMENT}/events"), request("GET", "/api/payments/refunds/rf_" + "1" * 32), request("GET", "/api/payments/x")]
     return seeds

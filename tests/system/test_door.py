@@ -434,6 +434,7 @@ def test_payments_of_others_look_unknown_over_http(world):
         fresh = world.pay(PLAIN)
         assert answers_about(world, fresh, "tickets", refund) == nothing
     assert len(heard) == 1      # the fresh payment: nothing was asked for in the name of the other
+    world.until_listed([completed, undecided, declined, fresh])
     listed = json.loads(raw(world, "GET", "/api/payments?limit=200", publisher="tickets")[2])["data"]["payments"]
     assert not {payment["paymentId"] for payment in listed} & {completed, undecided, declined, fresh}
     assert world.http("POST", f"/api/payments/{undecided}/cancel?wait_ms=5000", {})[0] == 200

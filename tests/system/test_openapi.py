@@ -235,9 +235,10 @@ def exercise_reading(interface, payments, waiting):
             interface.ask("GET", route, 400, path % payments[0], query="?command=nonsense")
             ((command,),) = interface.world.sql("select id::text from ledger.command where payment_id = %s and type = 'payment.create'", payments[0])
             interface.ask("GET", route, 409, path % payments[0], query=f"?command={command}.{'0' * 64}")
-    for query in ("", "?limit=1", "?limit=200&state=completed&currency=EUR", "?merchant=hall&referenceType=booking&referenceId=b-1", "?state=failed"):
+    for query in ("", "?limit=1", "?limit=200&state=completed&currency=EUR", "?merchant=hall&referenceType=booking&referenceId=b-1", "?state=failed",
+                  "?gateway=stripe&from=2026-01-01&to=2099-01-01T00:00:00.5%2B02:00"):
         interface.ask("GET", "/api/payments", 200, query=query)
-    for query in ("?limit=0", "?limit=x", "?cursor=-1", "?currency=eur", "?state=lost"):
+    for query in ("?limit=0", "?limit=x", "?cursor=-1", "?currency=eur", "?state=lost", "?from=yesterday", "?to=2026-02-30"):
         interface.ask("GET", "/api/payments", 400, query=query)
     interface.ask("GET", "/api/payments", 401, headers={"Authorization": None})
 

@@ -186,6 +186,12 @@ class World:
         finally:
             connection.close()
 
+    def until_listed(self, payments):
+        """The keeper has projected all facts that these payments have now."""
+        behind = ("select count(*) from ledger.payment h left join view.payment p using (payment_id) where h.payment_id = any(%s::uuid[])"
+                  " and (select count(*) from ledger.event e where e.payment_id = h.payment_id) <> coalesce(p.facts, 0)")
+        farms.wait_for(lambda: self.sql(behind, list(payments)) == [(0,)], 20, f"the projections of {payments}")
+
     # --- the oracle ---
 
     def ledger_net(self, payment):

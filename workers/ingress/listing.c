@@ -1,29 +1,20 @@
-/* listing.c - a publisher's payments, a page at a time
+/* listing.c - a publisher's payments, a page at a time, from the projections (ledger/projection.h)
  *
- * The state of a payment is derived from its facts, so a list of one state is filtered after they were read: at most
- * LIST_PAGES_MAX pages of the ledger are looked through for one answer, and its cursor goes on from there, also when it
- * holds nothing.
+ * The list is what the keeper has made of the facts, normally within a second; a single payment is always read from its facts.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/mem.h"
+#include "common/clock.h"
 #include "common/money.h"
-#include "ledger/read.h"
+#include "ledger/projection.h"
 #include "workers/ingress/handlers.h"
 #include "workers/ingress/params.h"
 #include "workers/ingress/views.h"
 
-enum { LIST_PAGES_MAX = 10 };
-
 struct listing {
-    struct read_filter filter;
-    const char *state; /* NULL: any */
-    int64_t limit;
-    json_t *payments;
-    int64_t cursor; /* of the last payment that was looked at */
-    bool more;
+    struct projection_filter filter;
+    int64_t limit; /* rows wanted; one more is read, so that a last page is known as the last */
 };
 
 static bool known_state(const char *text)
@@ -34,81 +25,50 @@ static bool known_state(const char *text)
     return false;
 }
 
+static void read_time(struct request *request, const char *name, int64_t *ret_ms, struct answer *answer)
+{
+    const char *text = request_query(request, name);
+    if (text && clock_parse_day(text, ret_ms) < 0)
+        answer_invalid(answer, name, "is no time; write one like 2026-11-20T10:00:00Z, or a day like 2026-11-20");
+}
+
 static struct answer read_listing(struct request *request, struct listing *ret)
 {
     struct answer answer = {0};
     struct err err = {0};
     *ret = (struct listing){.filter = {.publisher = visit_of(request)->publisher->name,
+                                       .status = request_query(request, "state"),
+                                       .provider = request_query(request, "gateway"),
                                        .currency = request_query(request, "currency"),
                                        .merchant = request_query(request, "merchant"),
                                        .reference_type = request_query(request, "referenceType"),
-                                       .reference_id = request_query(request, "referenceId")},
-                            .state = request_query(request, "state")};
-    if (params_int(request_query(request, "limit"), LIST_LIMIT_DEFAULT, 1, READ_PAGE_MAX, &ret->limit, &err) < 0)
+                                       .reference_id = request_query(request, "referenceId")}};
+    if (params_int(request_query(request, "limit"), LIST_LIMIT_DEFAULT, 1, PROJECTION_LIST_MAX, &ret->limit, &err) < 0)
         answer_invalid(&answer, "limit", "%s", err.text);
     err_clear(&err);
     if (params_int(request_query(request, "cursor"), 0, 0, INT64_MAX, &ret->filter.before_seq, &err) < 0)
         answer_invalid(&answer, "cursor", "take it from nextCursor of the page before");
     if (ret->filter.currency && !currency_find(ret->filter.currency))
         answer_invalid(&answer, "currency", "is no ISO 4217 code; write one like EUR, in capitals");
-    if (ret->state && !known_state(ret->state))
+    if (ret->filter.status && !known_state(ret->filter.status))
         answer_invalid(&answer, "state", "is no state of a payment; see /openapi.json");
+    read_time(request, "from", &ret->filter.from_ms, &answer);
+    read_time(request, "to", &ret->filter.to_ms, &answer);
     return answer;
 }
 
-/* Adds what fits of one page. False once the list is full. */
-static bool list_page(struct listing *listing, const struct facts *facts, const int64_t *seqs, int count,
-                      struct err *err)
+/* Rows without the one that only says that there is more; its place is behind the last that is shown. */
+static json_t *page_of(const json_t *rows, size_t limit)
 {
-    for (int i = 0; i < count; i++) {
-        if ((int64_t)json_array_size(listing->payments) == listing->limit) {
-            listing->more = true;
-            return false;
-        }
-        struct payment payment;
-        if (saga_fold(&facts[i], &payment, err) == 0 &&
-            (!listing->state || strcmp(public_state_text(payment.public), listing->state) == 0))
-            json_array_append_new(listing->payments, view_summary(&facts[i], &payment));
-        payment_clear(&payment);
-        listing->cursor = seqs[i];
-        if (err->code)
-            return false;
+    json_t *payments = json_array();
+    char cursor[24] = "";
+    for (size_t i = 0; i < json_array_size(rows) && i < limit; i++) {
+        const json_t *row = json_array_get(rows, i);
+        json_array_append_new(payments, view_listed(row));
+        if (i + 1 == limit && json_array_size(rows) > limit)
+            snprintf(cursor, sizeof cursor, "%lld", (long long)json_integer_value(json_object_get(row, "seq")));
     }
-    return true;
-}
-
-/* One page of the ledger. 1: there may be more to read, 0: enough, -1: failed. */
-static int read_list_page(struct ingress *ingress, struct listing *listing, struct err *err)
-{
-    struct uuid ids[READ_PAGE_MAX];
-    int64_t seqs[READ_PAGE_MAX];
-    int count = read_payment_ids(ingress->db, &listing->filter, ids, seqs, err);
-    if (count <= 0)
-        return count;
-    struct facts *facts = mem_new((size_t)count, sizeof *facts);
-    int r = read_facts(ingress->db, ids, (size_t)count, facts, err);
-    bool goes_on = r == 0 && list_page(listing, facts, seqs, count, err);
-    for (int i = 0; i < count; i++)
-        facts_clear(&facts[i]);
-    free(facts);
-    if (err->code)
-        return -1;
-    listing->filter.before_seq = seqs[count - 1];
-    listing->more = listing->more || (goes_on && count == listing->filter.limit);
-    return goes_on && count == listing->filter.limit;
-}
-
-static int read_list(struct ingress *ingress, struct listing *listing, struct err *err)
-{
-    /* One more than asked for, so that a last page is known as the last. */
-    listing->filter.limit = listing->state || listing->limit == READ_PAGE_MAX ? READ_PAGE_MAX : (int)listing->limit + 1;
-    listing->payments = json_array();
-    int r = 1;
-    for (int page = 0; page < LIST_PAGES_MAX && r > 0; page++) {
-        listing->more = false;
-        r = read_list_page(ingress, listing, err);
-    }
-    return r;
+    return json_pack("{s:o, s:s?}", "payments", payments, "nextCursor", *cursor ? cursor : NULL);
 }
 
 void payment_list(struct ingress *ingress, struct request *request)
@@ -120,13 +80,11 @@ void payment_list(struct ingress *ingress, struct request *request)
         request_answer(request, refusal);
         return;
     }
-    if (read_list(ingress, &listing, &err) < 0) {
-        json_decref(listing.payments);
+    listing.filter.limit = (int)listing.limit + 1;
+    json_auto_t *rows = projection_list(ingress->db, &listing.filter, &err);
+    if (rows)
+        request_answer(request,
+                       answer_success(200, "Your payments, newest first", page_of(rows, (size_t)listing.limit)));
+    else
         request_answer(request, ledger_failure(&err));
-        return;
-    }
-    char cursor[24];
-    snprintf(cursor, sizeof cursor, "%lld", (long long)listing.cursor);
-    json_t *data = json_pack("{s:o, s:s?}", "payments", listing.payments, "nextCursor", listing.more ? cursor : NULL);
-    request_answer(request, answer_success(200, "Your payments, newest first", data));
 }

@@ -39,6 +39,11 @@ static const struct parameter list_parameters[] = {
     {"query", "cursor", "{\"type\":\"string\"}", "`nextCursor` of the page before."},
     {"query", "currency", "{\"type\":\"string\"}", "ISO 4217."},
     {"query", "merchant", "{\"type\":\"string\"}", "Of this merchant only."},
+    {"query", "gateway", "{\"type\":\"string\"}",
+     "By this gateway only: of the captured attempt, else of the last one."},
+    {"query", "from", "{\"type\":\"string\",\"examples\":[\"2026-11-20T10:00:00Z\",\"2026-11-20\"]}",
+     "Received at or after: RFC 3339, or a day (UTC)."},
+    {"query", "to", "{\"type\":\"string\",\"examples\":[\"2026-11-21\"]}", "Received before."},
     {"query", "referenceType", "{\"type\":\"string\"}", "About this kind of thing only."},
     {"query", "referenceId", "{\"type\":\"string\"}", "About this one only."},
 };

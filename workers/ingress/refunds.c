@@ -6,6 +6,7 @@
 
 #include "common/json.h"
 #include "ledger/read.h"
+#include "ledger/project.h"
 #include "workers/ingress/handlers.h"
 #include "workers/ingress/own.h"
 #include "workers/ingress/submit.h"
@@ -31,7 +32,7 @@ static struct answer refund_settle(const struct submission *submission, const st
 {
     (void)facts;
     int n = view_refund_of(payment, submission->command_id);
-    return answer_success(200, refund_message(view_refund_status(&payment->refunds[n])), view_refund(payment, n));
+    return answer_success(200, refund_message(refund_status(&payment->refunds[n])), view_refund(payment, n));
 }
 
 static json_t *refund_pending(const struct submission *submission, const struct facts *facts,
@@ -130,8 +131,8 @@ static struct answer show_recorded(struct ingress *ingress, const struct request
     if (verdict == OWN_FAILED)
         answer = ledger_failure(&err);
     else if (n)
-        answer = answer_success(200, refund_message(view_refund_status(&own.payment.refunds[n])),
-                                view_refund(&own.payment, n));
+        answer =
+            answer_success(200, refund_message(refund_status(&own.payment.refunds[n])), view_refund(&own.payment, n));
     else
         answer = no_refund(visit->match.id);
     own_clear(&own);

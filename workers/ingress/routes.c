@@ -20,7 +20,8 @@ static const struct route routes[] = {
     {.method = "GET",
      .path = "/api/payments",
      .endpoint = ENDPOINT_PAYMENT_LIST,
-     .summary = "Your payments, newest first, a page at a time."},
+     .summary = "Your payments, newest first, a page at a time; as a rule less than a second behind what GET "
+                "/api/payments/{id} says, which is always up to date."},
     {.method = "GET",
      .path = "/api/payments/status/{id}",
      .endpoint = ENDPOINT_PAYMENT_STATUS,

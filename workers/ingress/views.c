@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
+#include "ledger/project.h"
 #include "workers/ingress/params.h"
 
 /* Members of a fact's body that go out with it, unless they are empty; everything else stays inside. */
@@ -60,13 +61,6 @@ static int64_t last_change(const struct facts *facts)
     return at_ms;
 }
 
-/* The authorization that counts: the captured one, else the last one tried. */
-static const struct authorization *current(const struct payment *payment)
-{
-    int n = payment->commit ? payment->commit : payment->authorization_count;
-    return n ? &payment->authorizations[n] : NULL;
-}
-
 static const char *provider_of(const struct authorization *authorization)
 {
     return authorization && authorization->intent ? json_text(authorization->intent->body, "provider", NULL) : NULL;
@@ -80,7 +74,7 @@ json_t *view_status(const struct facts *facts, const struct payment *payment)
     json_object_set_new(data, "amount", json_integer(payment->amount));
     set_text(data, "currency", payment->currency);
     set_text(data, "flow", payment->flow == FLOW_DUAL ? "dual" : "plain");
-    set_text(data, "gateway", provider_of(current(payment)));
+    set_text(data, "gateway", provider_of(current_authorization(payment)));
     json_object_set_new(data, "requiresAction", json_boolean(payment->public == PUBLIC_REQUIRES_ACTION));
     set_text(data, "reason", payment->reason);
     set_time(data, "updatedAt", last_change(facts));
@@ -98,17 +92,6 @@ json_t *view_summary(const struct facts *facts, const struct payment *payment)
     copy(data, payment->received->body, "reference");
     copy(data, payment->received->body, "description");
     return data;
-}
-
-static const char *attempt_status(const struct authorization *authorization)
-{
-    if (authorization->voided)
-        return authorization->voided->outcome;
-    if (authorization->late)
-        return "approved";
-    if (authorization->result)
-        return authorization->result->outcome;
-    return authorization->doubts ? "in_doubt" : "processing";
 }
 
 static json_t *view_attempt(const struct authorization *authorization, int n)
@@ -132,15 +115,6 @@ static json_t *view_attempts(const struct payment *payment)
     return list;
 }
 
-const char *view_refund_status(const struct refund *refund)
-{
-    if (!refund->accepted)
-        return "failed";
-    if (!refund->result)
-        return "processing";
-    return strcmp(refund->result->outcome, "refunded") == 0 ? "completed" : "failed";
-}
-
 json_t *view_refund(const struct payment *payment, int n)
 {
     const struct refund *refund = &payment->refunds[n];
@@ -148,7 +122,7 @@ json_t *view_refund(const struct payment *payment, int n)
     json_t *data = json_object();
     set_refund_id(data, refund->intent->cause);
     set_ids(data, payment->id);
-    set_text(data, "status", view_refund_status(refund));
+    set_text(data, "status", refund_status(refund));
     json_object_set_new(data, "amount", json_integer(refund->amount));
     set_text(data, "currency", payment->currency);
     json_object_set_new(data, "inDoubt", json_boolean(refund->accepted && !refund->result && refund->doubts > 0));
@@ -185,7 +159,7 @@ json_t *view_failure(const struct payment *payment)
 
 static void set_action(json_t *data, const struct payment *payment)
 {
-    const struct authorization *authorization = current(payment);
+    const struct authorization *authorization = current_authorization(payment);
     if (payment->public != PUBLIC_REQUIRES_ACTION || !authorization || !authorization->action)
         return;
     json_t *action = json_object();
@@ -252,6 +226,35 @@ json_t *view_events(const struct facts *facts)
         json_array_append_new(list, view_event(order[i], i + 1));
     free(order);
     return list;
+}
+
+/* The same members as view_summary(). */
+json_t *view_listed(const json_t *row)
+{
+    json_t *data = json_object(), *reference = json_object();
+    const char *status = json_text(row, "status", "");
+    struct uuid id = {0};
+    if (uuid_parse(json_text(row, "paymentId", ""), &id) == 0)
+        set_ids(data, id);
+    set_text(data, "status", status);
+    json_object_set_new(data, "amount", json_integer(json_int(row, "amount", 0)));
+    set_text(data, "currency", json_text(row, "currency", NULL));
+    set_text(data, "flow", json_text(row, "flow", NULL));
+    set_text(data, "gateway", json_text(row, "provider", NULL));
+    json_object_set_new(data, "requiresAction",
+                        json_boolean(strcmp(status, public_state_text(PUBLIC_REQUIRES_ACTION)) == 0));
+    set_text(data, "reason", json_text(row, "reason", NULL));
+    set_time(data, "updatedAt", json_int(row, "updatedAtMs", 0));
+    json_object_set_new(data, "refundedAmount", json_integer(json_int(row, "refundedAmount", 0)));
+    set_time(data, "createdAt", json_int(row, "createdAtMs", 0));
+    copy(data, row, "merchant");
+    set_text(reference, "type", json_text(row, "referenceType", NULL));
+    set_text(reference, "id", json_text(row, "referenceId", NULL));
+    if (json_object_get(row, "referenceId"))
+        json_object_set(data, "reference", reference);
+    json_decref(reference);
+    copy(data, row, "description");
+    return data;
 }
 
 json_t *view_pending(struct uuid payment, int64_t amount, const char *currency)

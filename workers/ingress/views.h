@@ -12,6 +12,8 @@
 
 /* What lists and short answers carry: ids, status, amount, gateway, reason, times. */
 json_t *view_summary(const struct facts *facts, const struct payment *payment);
+/* The same from a row of projection_list(). */
+json_t *view_listed(const json_t *row);
 /* The state alone. */
 json_t *view_status(const struct facts *facts, const struct payment *payment);
 /* All of it. `personal` is borrowed, may be NULL. */
@@ -22,9 +24,6 @@ json_t *view_failure(const struct payment *payment);
 json_t *view_events(const struct facts *facts);
 /* The n-th refund of the payment (1..refund_count). */
 json_t *view_refund(const struct payment *payment, int n);
-/* "processing", "completed" or "failed". */
-const char *view_refund_status(const struct refund *refund);
-
 /* A payment and a refund that are accepted, but not recorded yet. Amount 0 and currency "": not known. */
 json_t *view_pending(struct uuid payment, int64_t amount, const char *currency);
 json_t *view_refund_pending(struct uuid refund_command, struct uuid payment, int64_t amount);

@@ -1,4 +1,4 @@
-/* main.c - acquit-keeper: deadlines, and payments that stand still
+/* main.c - acquit-keeper: deadlines, payments that stand still, the ledger's seals and lists
  *
  *     acquit-keeper [--config FILE]
  *
@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "workers/exposition.h"
 #include "workers/keeper/keeper.h"
+#include "workers/keeper/projecting.h"
 #include "workers/keeper/sealing.h"
 #include "workers/program.h"
 
@@ -25,18 +26,19 @@ enum {
 static const char program[] = "acquit-keeper";
 static const char metrics_address[] = "127.0.0.1";
 
-static const char usage[] =
-    "usage: acquit-keeper [--config FILE]\n"
-    "\n"
-    "Ends payments whose deadline has passed, moves on those that stand still, and seals the ledger. Writes no fact.\n"
-    "\n"
-    "  --config FILE   settings (default: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf)\n"
-    "  --version       the version\n"
-    "  --help          this text\n"
-    "\n"
-    "Several may run; they do no harm to each other.\n"
-    "SIGHUP reads the settings again.\n"
-    "Exit codes: 0 drained, 1 failed, 2 usage, 75 try again later, 78 bad configuration.\n";
+static const char usage[] = "usage: acquit-keeper [--config FILE]\n"
+                            "\n"
+                            "Ends payments whose deadline has passed, moves on those that stand still, and seals the "
+                            "ledger, and keeps the lists.\n"
+                            "Writes no fact.\n"
+                            "\n"
+                            "  --config FILE   settings (default: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf)\n"
+                            "  --version       the version\n"
+                            "  --help          this text\n"
+                            "\n"
+                            "Several may run; they do no harm to each other.\n"
+                            "SIGHUP reads the settings again.\n"
+                            "Exit codes: 0 drained, 1 failed, 2 usage, 75 try again later, 78 bad configuration.\n";
 
 struct process {
     struct config *config;
@@ -46,6 +48,7 @@ struct process {
     struct publisher *publisher;
     struct keeper *keeper;
     struct sealing *sealing; /* NULL: the ledger is not sealed */
+    struct projecting *projecting;
     struct exposition *exposition;
     struct loop_source *drain_timer;
     int64_t drain_until_ms;
@@ -79,6 +82,7 @@ static void on_signal(void *arg, int signo)
     keeper_stop(process->keeper);
     if (process->sealing)
         sealing_stop(process->sealing);
+    projecting_stop(process->projecting);
     process->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
     process->drain_timer = loop_timer(process->loop, 0, on_drain, process);
 }
@@ -93,6 +97,7 @@ static void refresh_gauges(void *arg)
 {
     const struct process *process = arg;
     keeper_measure(process->keeper);
+    projecting_measure(process->projecting);
 }
 
 static int open_ledger(struct process *process, struct err *err)
@@ -150,6 +155,9 @@ static int open_all(struct process *process, struct err *err)
                                            .sweep_ms = config_int(config, "keeper.sweep_ms"),
                                            .stand_still_ms = config_int(config, "keeper.stand_still_ms")};
     process->keeper = keeper_new(&options);
+    const struct projecting_options projecting = {
+        .loop = process->loop, .db = process->db, .interval_ms = config_int(config, "projection.interval_ms")};
+    process->projecting = projecting_new(&projecting);
     return open_sealing(process, err) < 0 || open_metrics(process, err) < 0 ? -1 : 0;
 }
 
@@ -160,6 +168,7 @@ static void close_all(struct process *process)
     exposition_free(process->exposition);
     keeper_free(process->keeper);
     sealing_free(process->sealing);
+    projecting_free(process->projecting);
     if (process->db)
         db_free(process->db);
     loop_free(process->loop);

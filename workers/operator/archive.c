@@ -6,6 +6,7 @@
 
 #include "ledger/archive.h"
 #include "ledger/migrate.h"
+#include "ledger/projection.h"
 #include "workers/operator/operator.h"
 
 enum {
@@ -94,6 +95,7 @@ static int archive_one(struct op *op, struct db *db, const struct archive_range 
     const struct archive_options options = {.db = db, .path = path, .progress = on_progress};
     if (archive_write(&options, range, &counts, err) != 0)
         return err_prefix(err, "partition %s", range->name);
+    operator_note(op, "ledger.archive", "partition", range->name, NULL, answer_of(range, &counts, path));
     if (op->json)
         json_array_append_new(answers, answer_of(range, &counts, path));
     else
@@ -142,6 +144,27 @@ int cmd_ledger_archive(struct op *op, struct err *err)
 
 /* -- ledger restore */
 
+static void ignore_fault(void *arg, const struct projection_fault *fault)
+{
+    (void)arg;
+    (void)fault;
+}
+
+/* The keeper has passed these facts long ago, so their projections are made here. */
+static void list_again(struct db *db, const struct archive_range *range)
+{
+    struct err err = {0};
+    struct projection_result result;
+    const struct projection_check check = {.db = db,
+                                           .rebuild = true,
+                                           .began_from = *range->from ? range->from : NULL,
+                                           .began_to = range->to,
+                                           .fault = ignore_fault};
+    if (projection_check(&check, &result, &err) != 0)
+        fprintf(stderr, "acquit: the payments are back, but not in lists (run `acquit ledger rebuild`): %s\n",
+                err.text);
+}
+
 int cmd_ledger_restore(struct op *op, struct err *err)
 {
     const char *path = op->args.positional[0];
@@ -152,6 +175,10 @@ int cmd_ledger_restore(struct op *op, struct err *err)
         return -1;
     const struct archive_options options = {.db = db, .path = path, .progress = on_progress};
     int r = archive_restore(&options, &range, &counts, err);
+    if (r == 0)
+        operator_note(op, "ledger.restore", "partition", range.name, NULL, answer_of(&range, &counts, path));
+    if (r == 0)
+        list_again(db, &range);
     if (r == 0 && op->json)
         operator_print(answer_of(&range, &counts, path));
     else if (r == 0)

@@ -2,13 +2,16 @@
 #include "workers/operator/commands.h"
 
 static const struct command_row commands[] = {
-    {"payment show", "ID", 1, 1, false, NULL, cmd_payment_show,
+    {"payment show", "ID", 1, 1, false, payment_show_options, cmd_payment_show,
      "one payment: its facts, transfers, balance, and what follows"},
-    {"payment list", "", 0, 0, false, payment_list_options, cmd_payment_list, "payments, newest first"},
+    {"payment list", "", 0, 0, false, payment_list_options, cmd_payment_list,
+     "payments, newest first; less than a second behind, as a rule"},
     {"payment cancel", "ID", 1, 1, false, payment_cancel_options, cmd_payment_cancel,
      "cancel one that is not decided yet, for its publisher"},
     {"payment refund", "ID --key KEY", 1, 1, false, payment_refund_options, cmd_payment_refund,
      "give captured money back, for its publisher; safe to repeat with the same key"},
+    {"payment erase", "ID --reason TEXT", 1, 1, false, payment_erase_options, cmd_payment_erase,
+     "erase its personal data for good; the owner's role is needed"},
     {"dlq list", "", 0, 0, false, dlq_list_options, cmd_dlq_list, "dead letters, newest first"},
     {"dlq show", "ID", 1, 1, false, NULL, cmd_dlq_show, "one dead letter, whole"},
     {"dlq replay", "ID...", 1, ARGS_MAX, false, dlq_word_options, cmd_dlq_replay,
@@ -26,6 +29,9 @@ static const struct command_row commands[] = {
      "the chart of accounts: which there are, and what each means"},
     {"ledger verify", "", 0, 0, false, ledger_verify_options, cmd_ledger_verify,
      "is the ledger what was written and sealed? Exit 1 and what is wrong, if anything is"},
+    {"ledger rebuild", "", 0, 0, false, ledger_rebuild_options, cmd_ledger_rebuild,
+     "make the lists (schema view) from the facts once more; also while the farm runs"},
+    {"audit list", "", 0, 0, false, audit_list_options, cmd_audit_list, "who did what, newest first"},
     {"ledger prove", "PAYMENT", 1, 1, false, ledger_prove_options, cmd_ledger_prove,
      "a receipt: its sealed facts, with proofs that anybody can check"},
     {"ledger archive", "--directory DIR", 0, 0, false, ledger_archive_options, cmd_ledger_archive,

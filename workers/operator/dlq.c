@@ -198,6 +198,8 @@ int cmd_dlq_show(struct op *op, struct err *err)
     struct outlook outlook;
     if (!letter)
         return -1;
+    operator_note(op, "deadletter.show", "dead_letter", json_text(letter, "id", "?"), NULL,
+                  NULL); /* its body may be personal */
     struct err unallowed = {0};
     char lost[OUTLOOK_TEXT_SIZE];
     int r = letter_outlook(op, letter, &outlook, err);

@@ -5,11 +5,9 @@
  * the same at the same moment say it once. Of two different words with one number the first stands; who said the other
  * is told. Nothing here writes to the ledger; what is said to be recorded was read there.
  */
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -24,7 +22,6 @@ enum {
     WAIT_MAX_MS = 600000,
     REASON_MAX = 500,
     ACTOR_MAX = 120,
-    LOGIN_BUFFER = 4096,
 };
 
 const struct option_row dlq_word_options[] = {
@@ -92,22 +89,10 @@ struct sayings {
     const struct word *word;
     struct sender sender;
     const char *reason, *actor;
-    char login[ACTOR_MAX + 2];
+    char login[OPERATOR_ACTOR_SIZE];
     size_t count;
     struct saying items[ARGS_MAX];
 };
-
-/* The person behind sudo, else the login's name. */
-static const char *find_actor(const struct args *args, char login[static ACTOR_MAX + 2])
-{
-    struct passwd entry, *found = NULL;
-    char buffer[LOGIN_BUFFER];
-    const char *sudo = getenv("SUDO_USER");
-    if (getpwuid_r(getuid(), &entry, buffer, sizeof buffer, &found) != 0 || !found)
-        found = NULL;
-    snprintf(login, ACTOR_MAX + 2, "%s", sudo && *sudo ? sudo : found ? found->pw_name : "unknown");
-    return args_text(args, "actor", login);
-}
 
 /* What the worker would refuse is never sent. */
 static int check_said(const struct sayings *sayings, struct err *err)
@@ -313,7 +298,7 @@ static int say(struct op *op, const struct word *word, struct err *err)
     sayings->op = op;
     sayings->word = word;
     sayings->reason = args_text(args, "reason", NULL);
-    sayings->actor = find_actor(args, sayings->login);
+    sayings->actor = operator_actor(args, sayings->login);
     sayings->sender.until_ms = clock_monotonic_ms() + args_int(args, "wait-ms", WAIT_MS);
     sayings->count = args->positional_count;
     for (size_t i = 0; i < sayings->count; i++)

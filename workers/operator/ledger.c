@@ -144,6 +144,8 @@ static int apply(struct op *op, struct db *db, struct err *err)
     int applied = 0;
     applied_names = json_array();
     int r = migrate_apply(db, on_applied, &applied, err);
+    if (json_array_size(applied_names) > 0) /* also when a later one failed */
+        operator_note(op, "ledger.migrate", "schema", "ledger", NULL, json_pack("{s:O}", "applied", applied_names));
     if (r == 0 && op->json) {
         operator_print(json_pack("{s:O}", "applied", applied_names));
     } else if (r == 0) {

@@ -96,6 +96,8 @@ static void print_result(const struct verify_result *result)
            result->balances ? "derived anew and compared" : "not compared");
     if (result->archived)
         printf("%" PRId64 " facts are archived, and their leaves in place\n", result->archived);
+    if (result->unprojected)
+        printf("%" PRId64 " payments are not projected yet\n", result->unprojected);
     if (result->faults)
         printf("%" PRId64 " faults\n", result->faults);
     else
@@ -104,12 +106,13 @@ static void print_result(const struct verify_result *result)
 
 static json_t *result_json(const struct verify_result *result, json_t *faults)
 {
-    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:O}", "good", result->faults == 0,
+    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:O}", "good", result->faults == 0,
                      "blocks", (json_int_t)result->blocks, "height", (json_int_t)result->height, "facts",
                      (json_int_t)result->rows, "unsealed", (json_int_t)result->unsealed, "archived",
                      (json_int_t)result->archived, "heads", (json_int_t)result->heads, "payments",
                      (json_int_t)result->payments, "transfers", (json_int_t)result->transfers, "balances",
-                     result->balances, "faultCount", (json_int_t)result->faults, "faults", faults);
+                     result->balances, "unprojected", (json_int_t)result->unprojected, "faultCount",
+                     (json_int_t)result->faults, "faults", faults);
 }
 
 /* The configured key's own public half, under the name of the log. */

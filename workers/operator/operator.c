@@ -1,7 +1,14 @@
 /* operator.c - what the commands of `acquit` share */
 #include "workers/operator/operator.h"
 
+#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "ledger/act.h"
+
+enum { LOGIN_BUFFER = 4096 };
 
 void operator_print(json_t *result)
 {
@@ -53,4 +60,41 @@ int operator_no_payment(struct op *op, struct uuid payment, struct err *err)
 int64_t operator_setting(const void *config, const char *name)
 {
     return config_int(config, name);
+}
+
+struct db *operator_writer(struct op *op, int64_t timeout_ms, struct err *err)
+{
+    const struct db_options options = {
+        .url = config_text(op->config, "ledger.url"), .application = "acquit", .timeout_ms = timeout_ms};
+    return db_new(&options, err);
+}
+
+const char *operator_actor(const struct args *args, char login[static OPERATOR_ACTOR_SIZE])
+{
+    struct passwd entry, *found = NULL;
+    char buffer[LOGIN_BUFFER];
+    const char *sudo = getenv("SUDO_USER");
+    if (getpwuid_r(getuid(), &entry, buffer, sizeof buffer, &found) != 0 || !found)
+        found = NULL;
+    snprintf(login, OPERATOR_ACTOR_SIZE, "%s", sudo && *sudo ? sudo : found ? found->pw_name : "unknown");
+    return args_text(args, "actor", login);
+}
+
+void operator_note(struct op *op, const char *action, const char *object_type, const char *object_id,
+                   const char *reason, json_t *diff)
+{
+    struct err err = {0};
+    char login[OPERATOR_ACTOR_SIZE];
+    const struct act act = {.actor = operator_actor(&op->args, login),
+                            .action = action,
+                            .object_type = object_type,
+                            .object_id = object_id,
+                            .reason = reason,
+                            .diff = diff};
+    struct db *db = operator_writer(op, config_int(op->config, "ledger.timeout_ms"), &err);
+    if (!db || ledger_act(db, &act, &err) != 0)
+        fprintf(stderr, "acquit: not noted in the ledger's audit: %s\n", err.text);
+    if (db)
+        db_free(db);
+    json_decref(diff);
 }

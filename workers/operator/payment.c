@@ -1,4 +1,4 @@
-/* payment.c - acquit payment show, payment list */
+/* payment.c - acquit payment show */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +12,7 @@
 #include "workers/operator/operator.h"
 #include "workers/operator/table.h"
 
-enum {
-    LIST_PAGES_MAX = 50, /* read to fill one list that is filtered by state; --before goes on from there */
-    REMARK_SIZE = 200,
-};
+enum { REMARK_SIZE = 200 };
 
 static const char *text_time(int64_t wall_ms, char ret[static CLOCK_TEXT_SIZE])
 {
@@ -169,8 +166,37 @@ static json_t *head_view(const struct payment *payment)
                      payment->received ? json_text(payment->received->body, "publisher", NULL) : NULL);
 }
 
+const struct option_row payment_show_options[] = {
+    {.name = "personal", .kind = OPTION_FLAG, .sentence = "its personal data, too; that you looked is recorded"},
+    {0},
+};
+
+/* Without the salt of the hashes, which is ours. NULL on failure. */
+static json_t *look_at_personal(struct op *op, struct uuid payment, struct err *err)
+{
+    char id[UUID_TEXT_SIZE];
+    uuid_format(payment, id);
+    operator_note(op, "personal.show", "payment", id, NULL, NULL);
+    json_t *personal = read_personal(op->db, payment, err);
+    if (personal)
+        json_object_del(personal, "salt");
+    return personal;
+}
+
+static void print_personal(const json_t *personal)
+{
+    const char *member;
+    json_t *value;
+    puts("\nPersonal data");
+    if (json_object_size(personal) == 0)
+        puts("none");
+    json_object_foreach((json_t *)(uintptr_t)personal, member, value)
+        printf("%-16s %s\n", member, json_is_string(value) ? json_string_value(value) : "");
+}
+
+/* `personal`: NULL unless it is asked for. */
 static int show(const struct op *op, const struct facts *facts, const struct payment *payment, json_t *transfers,
-                struct err *err)
+                json_t *personal, struct err *err)
 {
     struct next next;
     saga_next(payment, &next);
@@ -183,6 +209,8 @@ static int show(const struct op *op, const struct facts *facts, const struct pay
         json_object_set(view, "transfers", transfers);
         json_object_set(view, "balance", balance);
         json_object_set_new(view, "followUps", follow_ups_view(&next));
+        if (personal)
+            json_object_set(view, "personal", personal);
         operator_print(view);
     } else {
         print_head(payment);
@@ -190,6 +218,8 @@ static int show(const struct op *op, const struct facts *facts, const struct pay
         print_transfers(transfers);
         puts("\nBalance of this payment");
         balance_print(balance, stdout);
+        if (personal)
+            print_personal(personal);
         print_follow_ups(&next);
     }
     json_decref(balance);
@@ -203,7 +233,7 @@ int cmd_payment_show(struct op *op, struct err *err)
         return -1;
     struct facts facts = {0};
     struct payment payment = {0};
-    json_t *transfers = NULL;
+    json_t *transfers = NULL, *personal = NULL;
     int code = -1;
     if (read_facts(op->db, &id, 1, &facts, err) == 0)
         transfers = read_transfers(op->db, id, err);
@@ -213,158 +243,15 @@ int cmd_payment_show(struct op *op, struct err *err)
         code = facts.count ? 0 : operator_no_payment(op, id, err);
     else if (transfers && !op->json)
         print_timeline(&facts); /* facts that contradict each other are shown, and then why they do */
+    if (code == 0 && args_flag(&op->args, "personal")) {
+        personal = look_at_personal(op, id, err);
+        code = personal ? 0 : -1;
+    }
     if (code == 0)
-        code = show(op, &facts, &payment, transfers, err);
+        code = show(op, &facts, &payment, transfers, personal, err);
     json_decref(transfers);
+    json_decref(personal);
     payment_clear(&payment);
     facts_clear(&facts);
     return code;
-}
-
-/* -- payment list */
-
-const struct option_row payment_list_options[] = {
-    {.name = "state", .kind = OPTION_TEXT, .value = "STATE", .sentence = "in this public state only"},
-    {.name = "currency", .kind = OPTION_TEXT, .value = "CODE", .sentence = "in this currency only"},
-    {.name = "publisher", .kind = OPTION_TEXT, .value = "NAME", .sentence = "of this publisher only"},
-    {.name = "merchant", .kind = OPTION_TEXT, .value = "NAME", .sentence = "of this merchant only"},
-    {.name = "limit",
-     .kind = OPTION_INT,
-     .least = 1,
-     .most = READ_PAGE_MAX,
-     .value = "N",
-     .sentence = "at most so many (default 20)"},
-    {.name = "before",
-     .kind = OPTION_INT,
-     .least = 0,
-     .most = INT64_MAX,
-     .value = "SEQ",
-     .sentence = "older than this; from the end of a list"},
-    {0},
-};
-
-struct listing {
-    struct read_filter filter;
-    const char *state;
-    size_t limit;
-    json_t *payments;
-    int64_t last_seq;
-    bool more;
-};
-
-static int check_state(const char *state, struct err *err)
-{
-    for (int i = 0; state && i < PUBLIC_STATE_COUNT; i++)
-        if (strcmp(state, public_state_text((enum public_state)i)) == 0)
-            return 0;
-    return state ? err_set(err, ERR_INVALID, "%s is no state of a payment", state) : 0;
-}
-
-static json_t *row_view(const struct payment *payment, int64_t seq)
-{
-    json_t *view = head_view(payment);
-    char at[CLOCK_TEXT_SIZE];
-    json_object_set_new(view, "seq", json_integer(seq));
-    if (payment->received)
-        json_object_set_new(view, "receivedAt", json_string(clock_format(payment->received->at_ms, at)));
-    return view;
-}
-
-/* Adds what fits of a page. A payment whose facts contradict each other is listed too: it is the one to look at. */
-static void list_page(struct listing *listing, const struct facts *facts, const int64_t *seqs, int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (json_array_size(listing->payments) == listing->limit) {
-            listing->more = true;
-            return;
-        }
-        struct err unreadable = {0};
-        struct payment payment;
-        bool readable = saga_fold(&facts[i], &payment, &unreadable) == 0;
-        if (!readable || !listing->state || strcmp(public_state_text(payment.public), listing->state) == 0) {
-            json_t *view = row_view(&payment, seqs[i]);
-            if (!readable)
-                json_object_set_new(view, "contradiction", json_string(unreadable.text));
-            json_array_append_new(listing->payments, view);
-        }
-        payment_clear(&payment);
-        listing->last_seq = seqs[i];
-    }
-}
-
-static int read_page(struct db *db, struct listing *listing, struct err *err)
-{
-    struct uuid ids[READ_PAGE_MAX];
-    int64_t seqs[READ_PAGE_MAX];
-    int count = read_payment_ids(db, &listing->filter, ids, seqs, err);
-    if (count <= 0)
-        return count;
-    struct facts *facts = mem_new((size_t)count, sizeof *facts);
-    int r = read_facts(db, ids, (size_t)count, facts, err);
-    if (r == 0)
-        list_page(listing, facts, seqs, count);
-    for (int i = 0; i < count; i++)
-        facts_clear(&facts[i]);
-    free(facts);
-    listing->filter.before_seq = seqs[count - 1];
-    return r < 0 ? -1 : count == READ_PAGE_MAX && !listing->more;
-}
-
-static int read_listing(struct db *db, struct listing *listing, struct err *err)
-{
-    listing->payments = json_array();
-    int r = 1;
-    for (int page = 0; page < LIST_PAGES_MAX && r > 0; page++)
-        r = read_page(db, listing, err);
-    listing->more = listing->more || r > 0;
-    return r < 0 ? -1 : 0;
-}
-
-static void print_listing(const struct listing *listing)
-{
-    static const char *const headings[] = {"RECEIVED", "PAYMENT",   "STATE",  ">AMOUNT",
-                                           "FLOW",     "PUBLISHER", "REASON", NULL};
-    struct table *table = table_new(headings);
-    for (size_t i = 0; i < json_array_size(listing->payments); i++) {
-        const json_t *row = json_array_get(listing->payments, i);
-        char amount[MONEY_TEXT_MAX];
-        money_format(json_int(row, "amount", 0), json_text(row, "currency", ""), amount);
-        const char *cells[] = {json_text(row, "receivedAt", ""),
-                               json_text(row, "transactionId", ""),
-                               json_text(row, "status", ""),
-                               amount,
-                               json_text(row, "flow", ""),
-                               json_text(row, "publisher", ""),
-                               json_text(row, "contradiction", json_text(row, "reason", ""))};
-        table_row(table, cells);
-    }
-    table_print(table, "no payments", stdout);
-    if (listing->more)
-        printf("more: --before %lld\n", (long long)listing->last_seq);
-    table_free(table);
-}
-
-int cmd_payment_list(struct op *op, struct err *err)
-{
-    const struct args *args = &op->args;
-    struct listing listing = {.filter = {.publisher = args_text(args, "publisher", NULL),
-                                         .currency = args_text(args, "currency", NULL),
-                                         .merchant = args_text(args, "merchant", NULL),
-                                         .before_seq = args_int(args, "before", 0),
-                                         .limit = READ_PAGE_MAX},
-                              .state = args_text(args, "state", NULL),
-                              .limit = (size_t)args_int(args, "limit", 20)};
-    if (check_state(listing.state, err) < 0 || !operator_db(op, err))
-        return -1;
-    int r = read_listing(op->db, &listing, err);
-    if (r == 0 && op->json) {
-        json_t *view = json_pack("{s:O}", "payments", listing.payments);
-        if (listing.more)
-            json_object_set_new(view, "before", json_integer(listing.last_seq));
-        operator_print(view);
-    } else if (r == 0) {
-        print_listing(&listing);
-    }
-    json_decref(listing.payments);
-    return r;
 }

@@ -266,12 +266,26 @@ static int report(const struct order *order)
     return is_open(order) ? EXIT_AGAIN : order->answer.kind == ANSWER_DONE ? 0 : EXIT_NO;
 }
 
+/* The command goes out in the publisher's name; that it was an operator who said it stands here. */
+static void note(const struct order *order)
+{
+    const struct args *args = &order->op->args;
+    char payment[UUID_TEXT_SIZE], command[UUID_TEXT_SIZE];
+    uuid_format(order->payment, payment);
+    uuid_format(order->command, command);
+    json_t *diff = json_pack("{s:s, s:s, s:s}", "commandId", command, "key", order->key, "publisher", order->publisher);
+    if (args_text(args, "amount", NULL))
+        json_object_set_new(diff, "amount", json_integer(args_int(args, "amount", 0)));
+    operator_note(order->op, order->type, "payment", payment, args_text(args, "reason", NULL), diff);
+}
+
 static int carry_out(struct order *order, struct message *message, struct err *err)
 {
     if (read_payment(order, err) < 0 || make_message(order, message, err) < 0 || read_payment(order, err) < 0)
         return -1;
     if (!is_open(order)) /* answered already: by an earlier one with this key, or by what was decided since */
         return 0;
+    note(order);
     if (read_last_letter(order, err) < 0 || send_order(order, message, err) < 0)
         return -1;
     return await_answer(order, err);

@@ -18,6 +18,7 @@ int cmd_topology_apply(struct op *op, struct err *err)
 {
     if (topology_apply(config_text(op->config, "broker.url"), err) < 0)
         return -1;
+    operator_note(op, "topology.apply", "broker", "topology", NULL, NULL);
     if (op->json)
         operator_print(json_pack("{s:b}", "applied", 1));
     else
@@ -169,6 +170,14 @@ static void print_users(const struct op *op, const struct user_list *list)
     table_free(table);
 }
 
+static void note_users(struct op *op, const struct user_list *list)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < list->count; i++)
+        json_array_append_new(names, json_string(list->users[i].name));
+    operator_note(op, "topology.users", "broker", "users", NULL, json_pack("{s:o}", "users", names));
+}
+
 int cmd_topology_users(struct op *op, struct err *err)
 {
     const char *url;
@@ -181,6 +190,8 @@ int cmd_topology_users(struct op *op, struct err *err)
         r = management(op, &url, &vhost, err);
     if (r == 0)
         r = topology_users(url, vhost, list->users, list->count, err);
+    if (r == 0)
+        note_users(op, list);
     if (r == 0)
         print_users(op, list);
     for (size_t i = 0; i < USERS_MAX; i++)

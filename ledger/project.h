@@ -1,0 +1,47 @@
+/* project.h - what the facts of a payment give in the tables of schema view (L3)
+ *
+ * Pure: no clock, no I/O, and the same rows whatever the order of the facts. So the tables can be thrown away at any time and written again to the
+ * byte. A change of what is given here is a migration, too: it empties the tables and sets view.progress to the beginning.
+ *
+ * A row is a JSON object whose members are the table's columns (ledger/schema/009_views.sql); times are texts in UTC with milliseconds.
+ */
+#ifndef ACQUIT_LEDGER_PROJECT_H
+#define ACQUIT_LEDGER_PROJECT_H
+
+#include "ledger/saga.h"
+
+/* Tables of schema view, and the column of their keys behind payment_id. */
+/* clang-format off */
+#define VIEW_TABLES(X)                                                                                                 \
+    X(PAYMENT, "payment", "payment_id") X(ATTEMPT, "attempt", "attempt_number") X(REFUND, "refund", "refund_number")   \
+    X(COMMISSION, "commission", "capture_number")
+/* clang-format on */
+enum view_table {
+#define X(id, name, key) VIEW_##id,
+    VIEW_TABLES(X)
+#undef X
+};
+enum {
+#define X(id, name, key) +1
+    VIEW_TABLE_COUNT = 0 VIEW_TABLES(X)
+#undef X
+};
+
+/* Rows per table, arrays of objects. */
+struct projection {
+    json_t *rows[VIEW_TABLE_COUNT]; /* owned */
+};
+void projection_init(struct projection *ret);
+void projection_clear(struct projection *projection);
+
+/* Adds the rows of one payment: none as long as it is not received. False for facts that contradict each other: they give one row, with
+ * `contradiction`, and nothing else. */
+bool project(const struct facts *facts, struct projection *projection);
+
+/* The words that lists and answers use. */
+const char *attempt_status(const struct authorization *authorization);
+const char *refund_status(const struct refund *refund);
+/* The authorization that counts: the captured one, else the last one tried; NULL when none was. */
+const struct authorization *current_authorization(const struct payment *payment);
+
+#endif
