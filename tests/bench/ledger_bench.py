@@ -31,7 +31,8 @@ import farm as farms  # noqa: E402
 from publisher import Refused  # noqa: E402
 
 # The server's settings, beside those of tests/farm/services.py; synchronous_commit and full_page_writes are on.
-SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
+SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min",
+          "shared_preload_libraries": "pg_stat_statements"}
 ROUNDS, SECONDS = 3, 4      # of each pair; of one measurement of appends
 FACTS = 1_000_000           # that are there when `size` is measured against an empty ledger
 MANY, ONE = 1000, 1         # merchants' accounts
@@ -47,6 +48,7 @@ TARGETS = {
     "deadlocks": ("deadlocks", None, 0),
     "size_ratio": ("with many facts, of the rate of an empty ledger", 0.9, None),
     "seal_ratio": ("payments a second with sealing, of those without", 0.95, None),
+    "statements_differ": ("statements of the writers that are there only with, or only without, sealing", None, 0),
     "seal_lag_p99": ("seal lag, p99, seconds", None, 1.0),
     "verify_ratio": ("verify, of the rate of COPY", 0.5, None),
 }
@@ -58,6 +60,7 @@ class LedgerBench:
         self.flows = flows.Bench(arguments.build, 1.0)
         self.flows.farm = farms.Farm(os.path.join(ROOT, "var", "bench-ledger"), build=arguments.build, instances=self.flows.farm.instances,
                                      settings=flows.SETTINGS)
+        self.statements, self.flow_runs = {True: set(), False: set()}, 0  # what writers said, with sealing and without
         self.found, self.result = {}, {"at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                                        "cores": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()[0],
                                        "server": SERVER, "rounds": arguments.rounds, "seconds": arguments.seconds, "details": {}}
@@ -173,8 +176,11 @@ class LedgerBench:
     def whole_flow(self, on):
         self.sealing(on)
         first = self.flows.last_seq()
-        self.rounds_run = getattr(self, "rounds_run", 0) + 1
-        found = self.flows.run("plain, simulated", f"seal-{self.rounds_run}", SEAL_PAYMENTS)
+        self.flow_runs += 1
+        self.sql("acquit", "select pg_stat_statements_reset()")
+        found = self.flows.run("plain, simulated", f"seal-{self.flow_runs}", SEAL_PAYMENTS)
+        self.statements[on] |= {row[0] for row in self.sql("acquit", "select s.query from pg_stat_statements s join pg_roles r on r.oid = s.userid "
+                                                           "where r.rolname = 'acquit_farm'")}
         if on:
             found["lags"] = self.lags(first)
         return found
@@ -193,7 +199,11 @@ class LedgerBench:
         self.farm.start()
         self.flows.books = psycopg2.connect(self.services.pg_url)
         self.flows.books.autocommit = True
+        self.services.psql("create extension pg_stat_statements")
         ratio, rounds = self.turns("seal", lambda: self.whole_flow(True), lambda: self.whole_flow(False))
+        differing = self.statements[True] ^ self.statements[False]
+        self.found["statements_differ"] = len(differing) if self.statements[True] else 1  # none seen: not shown
+        self.result["statements"] = {"compared": len(self.statements[True]), "differing": sorted(differing)}
         lags = [lag for on, _ in rounds for lag in on.pop("lags")]
         self.found["seal_ratio"] = ratio
         self.found["seal_lag_p99"] = flows.percentile(lags, 0.99)
