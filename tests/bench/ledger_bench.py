@@ -177,9 +177,9 @@ class LedgerBench:
         self.sealing(on)
         first = self.flows.last_seq()
         self.flow_runs += 1
-        self.sql("acquit", "select pg_stat_statements_reset()")
+        self.sql("postgres", "select pg_stat_statements_reset()")
         found = self.flows.run("plain, simulated", f"seal-{self.flow_runs}", SEAL_PAYMENTS)
-        self.statements[on] |= {row[0] for row in self.sql("acquit", "select s.query from pg_stat_statements s join pg_roles r on r.oid = s.userid "
+        self.statements[on] |= {row[0] for row in self.sql("postgres", "select s.query from pg_stat_statements s join pg_roles r on r.oid = s.userid "
                                                            "where r.rolname = 'acquit_farm'")}
         if on:
             found["lags"] = self.lags(first)
@@ -199,7 +199,7 @@ class LedgerBench:
         self.farm.start()
         self.flows.books = psycopg2.connect(self.services.pg_url)
         self.flows.books.autocommit = True
-        self.services.psql("create extension pg_stat_statements")
+        self.services.psql("create extension pg_stat_statements", database="postgres")
         ratio, rounds = self.turns("seal", lambda: self.whole_flow(True), lambda: self.whole_flow(False))
         differing = self.statements[True] ^ self.statements[False]
         self.found["statements_differ"] = len(differing) if self.statements[True] else 1  # none seen: not shown
