@@ -360,6 +360,19 @@ static int run_jobs(struct counts *counts)
     return failed ? -1 : 0;
 }
 
+/* One for each process, seen by all. */
+static struct counts *shared_counts(void)
+{
+    int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+    if (zero < 0)
+        log_panic("/dev/zero: %s", strerror(errno));
+    struct counts *counts = mmap(NULL, JOBS_MAX * sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
+    if (counts == MAP_FAILED)
+        log_panic("/dev/zero: %s", strerror(errno));
+    close(zero);
+    return counts;
+}
+
 static void report(const struct counts *counts)
 {
     struct counts sum = {.began_ms = INT64_MAX};
@@ -418,11 +431,7 @@ int main(int argc, char *argv[])
         fputs("usage: ledger_append [--raw] [--jobs N] [--batch N] [--merchants N] [--seconds N] CONNECTION\n", stderr);
         return 2;
     }
-    int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
-    struct counts *counts =
-        zero < 0 ? MAP_FAILED : mmap(NULL, JOBS_MAX * sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
-    if (counts == MAP_FAILED)
-        log_panic("/dev/zero: %s", strerror(errno));
+    struct counts *counts = shared_counts();
     if (run_jobs(counts) != 0)
         return 1;
     report(counts);
