@@ -152,8 +152,16 @@ class LedgerBench:
                                "('capture', 1, 'post', 'auth:1:result'), ('capture', 2, 'transfer', null)) t(slot, leg, kind, pending_of)")
                 connection.commit()
         connection.close()
-        for command in ("vacuum analyze ledger.event", "vacuum analyze ledger.transfer", "vacuum analyze ledger.payment", "checkpoint"):
-            self.services.psql(command, database=database)
+        self.vacuum(database)
+
+    def vacuum(self, database):
+        """Now, and not in the middle of a measurement."""
+        connection = psycopg2.connect(self.url(database))
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for name in ("payment", "event", "transfer"):
+                cursor.execute(f"vacuum analyze ledger.{name}")
+        connection.close()
 
     def measure_size(self):
         self.make_database("small")
