@@ -146,8 +146,8 @@ class LedgerBench:
                                "'acquit-worker', %s, p.began from made m join ledger.payment p on p.payment_id = m.id "
                                "cross join (values ('auth:1:result', 'approved'), ('capture', 'captured')) s(slot, outcome)", (body,))
                 cursor.execute("insert into ledger.transfer (payment_id, amount, leg, currency, slot, kind, pending_of, debit, credit, began) "
-                               "select m.id, 2750, t.leg, 'EUR', t.slot, t.kind, t.pending_of, case t.kind when 'transfer' then 'payable:shop' || n %% 1000 "
-                               "else 'receivable:simulated' end, case t.kind when 'transfer' then 'commission' else 'payable:shop' || n %% 1000 end, p.began "
+                               "select m.id, 2750, t.leg, 'EUR', t.slot, t.kind, t.pending_of, case t.kind when 'transfer' then 'payable:shop' || n % 1000 "
+                               "else 'receivable:simulated' end, case t.kind when 'transfer' then 'commission' else 'payable:shop' || n % 1000 end, p.began "
                                "from made m join ledger.payment p on p.payment_id = m.id cross join (values ('auth:1:result', 1, 'hold', null), "
                                "('capture', 1, 'post', 'auth:1:result'), ('capture', 2, 'transfer', null)) t(slot, leg, kind, pending_of)")
                 connection.commit()
