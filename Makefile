@@ -94,6 +94,7 @@ PROGRAMS := $(if $(filter workers/operator/main.c,$(MAINS)),$(B)/acquit) \
     $(if $(filter workers/keeper/main.c,$(MAINS)),$(B)/acquit-keeper)
 UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_TESTS) $(UNIT_FILTERS))
 PROBES := $(patsubst tests/system/%.c,$(B)/system/%,$(PROBE_SOURCES))
+BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_SOURCES))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/%,$(FUZZ_TESTS))
 
 .DELETE_ON_ERROR:
@@ -168,10 +169,16 @@ fuzzcoverage:                                       ## which lines the fuzz targ
 	@$(PYTHON) tests/fuzz/coverage.py build/fuzzcoverage $(if $(T),'$(T)')
 
 .PHONY: bench
-bench:                                              ## payments a second, their times, and what broker and database alone can do
+bench:                                              ## payments a second, and what broker, database and ledger can do; T=flows|ledger
 	@tests/farm/install-packages
-	@$(MAKE) all
-	@$(PYTHON) tests/bench/bench.py
+	@$(MAKE) all benches
+	@for name in $(or $(T),flows ledger); do \
+	    case $$name in flows) program=bench.py ;; *) program=$${name}_bench.py ;; esac; \
+	    $(PYTHON) tests/bench/$$program || exit 1; \
+	done
+
+.PHONY: benches
+benches: $(BENCHES)
 
 .PHONY: lint
 lint:                                               ## format, static analysis, and what we agreed on
