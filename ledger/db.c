@@ -49,6 +49,8 @@ struct db {
     char *application;
     int64_t timeout_ms;
     bool read_only;
+    db_opened *opened;
+    void *arg;
 
     PGconn *conn;                    /* NULL: to be opened by the next call */
     bool dismissed;                  /* the server has said that it ends this session */
@@ -146,6 +148,8 @@ struct db *db_new(const struct db_options *options, struct err *err)
     db->application = mem_text(options->application ? options->application : "acquit");
     db->timeout_ms = options->timeout_ms;
     db->read_only = options->read_only;
+    db->opened = options->opened;
+    db->arg = options->arg;
     if (!db->options) { /* libpq's reason would quote the string, and with it perhaps the password */
         err_set(err, ERR_CONFIG, "the database's connection string cannot be read");
         db_free(db);
@@ -385,6 +389,20 @@ static void set_up(struct db *db, int64_t deadline_ms, struct verdict *verdict)
     simple(db, sql, deadline_ms, verdict, tag);
 }
 
+/* What the caller has to say about the new connection, within what is left of the call. */
+static int judge_opened(struct db *db, int64_t deadline_ms, struct err *err)
+{
+    int64_t whole_ms = db->timeout_ms, left_ms = deadline_ms - clock_monotonic_ms();
+    if (!db->opened)
+        return 0;
+    db->timeout_ms = left_ms > 0 ? left_ms : 1;
+    int r = db->opened(db->arg, db, err);
+    db->timeout_ms = whole_ms;
+    if (r == 0 && !db->conn) /* asked, and lost over it */
+        r = err_set(err, ERR_AGAIN, "cannot connect to the database: it went away");
+    return r;
+}
+
 static int connect_within(struct db *db, int64_t deadline_ms, struct err *err)
 {
     struct verdict verdict = {0};
@@ -406,6 +424,11 @@ static int connect_within(struct db *db, int64_t deadline_ms, struct err *err)
         disconnect(db);
         back_off(db);
         return err_set(err, ERR_AGAIN, "cannot connect to the database: %s", verdict.text);
+    }
+    if (judge_opened(db, deadline_ms, err) != 0) {
+        disconnect(db);
+        back_off(db);
+        return -1;
     }
     db->failures = 0;
     return 0;
@@ -434,6 +457,11 @@ static int ready(struct db *db, int64_t deadline_ms, struct err *err)
         return -1;
     db->warnings = 0;
     return 0;
+}
+
+int db_connect(struct db *db, struct err *err)
+{
+    return ready(db, clock_monotonic_ms() + db->timeout_ms, err);
 }
 
 /* --- a script in one transaction --- */

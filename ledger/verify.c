@@ -1,4 +1,4 @@
-/* verify.c - see verify.h; the parts are verify_schema.c, verify_heads.c, verify_tree.c, verify_books.c, verify_money.c, verify_floor.c,
+/* verify.c - see verify.h; the parts are verify_epoch.c, verify_schema.c, verify_heads.c, verify_tree.c, verify_books.c, verify_money.c, verify_floor.c,
  * verify_balance.c, verify_archive.c */
 #include "ledger/verify.h"
 
@@ -134,6 +134,8 @@ int verify_ledger(const struct verify_options *options, struct verify_result *re
     struct outside_heads heads = {0};
     *ret = (struct verify_result){.height = -1};
     int r = outside_read(&verify, &heads, err);
+    if (r == 0)
+        r = part(&verify, "the epochs", verify_epochs, err);
     if (r == 0)
         r = part(&verify, "the schema", verify_schema, err);
     if (r == 0)

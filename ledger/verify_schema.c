@@ -91,12 +91,13 @@ static void check_object(struct verify *verify, const struct db_result *rows, in
 {
     const char *kind = db_value(rows, row, KIND), *name = db_value(rows, row, NAME);
     const char *definition = db_value(rows, row, DEFINITION);
+    char sha256[SHA256_HEX_SIZE];
     const struct manifest_line *line = line_of(kind, name);
     bool only_reads =
         strcmp(kind, "grant") == 0 && (strcmp(definition, "SELECT") == 0 || strcmp(definition, "USAGE") == 0);
     if (!line && !only_reads)
         verify_fault(verify, rule_of(kind), NOWHERE, "%s is not of the migrations: %s", name, definition);
-    else if (line && strcmp(line->sha256, db_value(rows, row, SHA256)) != 0)
+    else if (line && strcmp(epoch_definition(verify, line, sha256), db_value(rows, row, SHA256)) != 0)
         verify_fault(verify, rule_of(kind), NOWHERE, "%s is not as the migrations made it: %s", name, definition);
 }
 

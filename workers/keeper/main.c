@@ -1,4 +1,4 @@
-/* main.c - acquit-keeper: deadlines, and payments that stand still
+/* main.c - acquit-keeper: deadlines, payments that stand still, sealing, partitions to come
  *
  *     acquit-keeper [--config FILE]
  *
@@ -12,7 +12,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "workers/exposition.h"
+#include "workers/guard.h"
 #include "workers/keeper/keeper.h"
+#include "workers/keeper/partitions.h"
 #include "workers/keeper/sealing.h"
 #include "workers/program.h"
 
@@ -25,27 +27,30 @@ enum {
 static const char program[] = "acquit-keeper";
 static const char metrics_address[] = "127.0.0.1";
 
-static const char usage[] =
-    "usage: acquit-keeper [--config FILE]\n"
-    "\n"
-    "Ends payments whose deadline has passed, moves on those that stand still, and seals the ledger. Writes no fact.\n"
-    "\n"
-    "  --config FILE   settings (default: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf)\n"
-    "  --version       the version\n"
-    "  --help          this text\n"
-    "\n"
-    "Several may run; they do no harm to each other.\n"
-    "SIGHUP reads the settings again.\n"
-    "Exit codes: 0 drained, 1 failed, 2 usage, 75 try again later, 78 bad configuration.\n";
+static const char usage[] = "usage: acquit-keeper [--config FILE]\n"
+                            "\n"
+                            "Ends payments whose deadline has passed, moves on those that stand still, seals the "
+                            "ledger, and makes its partitions.\n"
+                            "Writes no fact.\n"
+                            "\n"
+                            "  --config FILE   settings (default: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf)\n"
+                            "  --version       the version\n"
+                            "  --help          this text\n"
+                            "\n"
+                            "Several may run; they do no harm to each other.\n"
+                            "SIGHUP reads the settings again.\n"
+                            "Exit codes: 0 drained, 1 failed, 2 usage, 75 try again later, 78 bad configuration.\n";
 
 struct process {
     struct config *config;
     struct reload reload;
     struct loop *loop;
     struct db *db;
+    struct guard guard;
     struct publisher *publisher;
     struct keeper *keeper;
     struct sealing *sealing; /* NULL: the ledger is not sealed */
+    struct partitions *partitions;
     struct exposition *exposition;
     struct loop_source *drain_timer;
     int64_t drain_until_ms;
@@ -79,6 +84,7 @@ static void on_signal(void *arg, int signo)
     keeper_stop(process->keeper);
     if (process->sealing)
         sealing_stop(process->sealing);
+    partitions_stop(process->partitions);
     process->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
     process->drain_timer = loop_timer(process->loop, 0, on_drain, process);
 }
@@ -93,6 +99,7 @@ static void refresh_gauges(void *arg)
 {
     const struct process *process = arg;
     keeper_measure(process->keeper);
+    partitions_measure(process->partitions);
 }
 
 static int open_ledger(struct process *process, struct err *err)
@@ -102,9 +109,12 @@ static int open_ledger(struct process *process, struct err *err)
     const struct db_options options = {.url = config_text(process->config, "ledger.url"),
                                        .application = program,
                                        .timeout_ms =
-                                           timeout_ms < LEDGER_TIMEOUT_MAX_MS ? timeout_ms : LEDGER_TIMEOUT_MAX_MS};
+                                           timeout_ms < LEDGER_TIMEOUT_MAX_MS ? timeout_ms : LEDGER_TIMEOUT_MAX_MS,
+                                       .opened = guard_opened,
+                                       .arg = &process->guard};
+    process->guard.loop = process->loop;
     process->db = db_new(&options, err);
-    return process->db ? 0 : -1;
+    return process->db ? guard_connect(&process->guard, process->db, err) : -1;
 }
 
 static int open_metrics(struct process *process, struct err *err)
@@ -150,6 +160,7 @@ static int open_all(struct process *process, struct err *err)
                                            .sweep_ms = config_int(config, "keeper.sweep_ms"),
                                            .stand_still_ms = config_int(config, "keeper.stand_still_ms")};
     process->keeper = keeper_new(&options);
+    process->partitions = partitions_new(process->loop, process->db);
     return open_sealing(process, err) < 0 || open_metrics(process, err) < 0 ? -1 : 0;
 }
 
@@ -160,6 +171,7 @@ static void close_all(struct process *process)
     exposition_free(process->exposition);
     keeper_free(process->keeper);
     sealing_free(process->sealing);
+    partitions_free(process->partitions);
     if (process->db)
         db_free(process->db);
     loop_free(process->loop);
