@@ -420,7 +420,12 @@ class Services:
             folder = os.path.join(self._pg_dir, "archive")
             self._write_postgres(owner, self._data_path("postgresql.auto.conf"), POSTGRES_RECOVERY.format(folder=folder, point=point))
             self._write_postgres(owner, self._data_path("recovery.signal"), "")
-            self._start_postgres()     # "standby" until it has recovered, then "ready"
+            self._start_postgres()     # ready for reading, perhaps in the midst of its recovery
+
+            def recovered():
+                return self.psql("select pg_is_in_recovery()") == "f\n"
+            if not wait_until(recovered, START_SECONDS):
+                raise self._postgres.failure("did not end its recovery")
 
     def new_postgres(self, data):
         """From now on a new cluster runs, with an empty database."""
