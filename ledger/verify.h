@@ -84,7 +84,7 @@ struct verify_options {
     int64_t since;            /* blocks up to this one were verified before; -1: none was */
     int epoch; /* what was lost when it or an earlier one began is known, and no fault; 1: nothing is known */
     void (*fault)(void *arg, const struct verify_fault *fault);
-    void (*note)(void *arg, const char *text);                   /* what is no fault, but has to be seen */
+    void (*note)(void *arg, const char *text);                   /* what is no fault, but has to be seen; may be NULL */
     void (*progress)(void *arg, const char *what, int64_t done); /* now and then */
     void *arg;
 };

@@ -115,7 +115,7 @@ static bool is_lost(struct verify *verify, const struct outside_head *head)
     if (head->epoch >= verify->options->epoch) {
         verify_fault(verify, VERIFY_LOST, NOWHERE, "%s; `acquit ledger epoch` says why, --epoch that it is known",
                      text);
-    } else if (verify->result->lost++ < VERIFY_FAULTS_MAX) {
+    } else if (verify->result->lost++ < VERIFY_FAULTS_MAX && verify->options->note) {
         verify->options->note(verify->options->arg, text);
     }
     return true;
