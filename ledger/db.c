@@ -112,6 +112,8 @@ struct db *db_new(const struct db_options *options, struct err *err)
     db->application = mem_text(options->application ? options->application : "acquit");
     db->timeout_ms = options->timeout_ms;
     db->read_only = options->read_only;
+    db->opened = options->opened;
+    db->arg = options->arg;
     if (!db->options) { /* libpq's reason would quote the string, and with it perhaps the password */
         err_set(err, ERR_CONFIG, "the database's connection string cannot be read");
         db_free(db);
@@ -337,6 +339,20 @@ static void set_up(struct db *db, int64_t deadline_ms, struct verdict *verdict)
     db_simple(db, sql, deadline_ms, verdict, tag);
 }
 
+/* What the caller has to say about the new connection, within what is left of the call. */
+static int judge_opened(struct db *db, int64_t deadline_ms, struct err *err)
+{
+    int64_t whole_ms = db->timeout_ms, left_ms = deadline_ms - clock_monotonic_ms();
+    if (!db->opened)
+        return 0;
+    db->timeout_ms = left_ms > 0 ? left_ms : 1;
+    int r = db->opened(db->arg, db, err);
+    db->timeout_ms = whole_ms;
+    if (r == 0 && !db->conn) /* asked, and lost over it */
+        r = err_set(err, ERR_AGAIN, "cannot connect to the database: it went away");
+    return r;
+}
+
 static int connect_within(struct db *db, int64_t deadline_ms, struct err *err)
 {
     struct verdict verdict = {0};
@@ -358,6 +374,11 @@ static int connect_within(struct db *db, int64_t deadline_ms, struct err *err)
         db_disconnect(db);
         back_off(db);
         return err_set(err, ERR_AGAIN, "cannot connect to the database: %s", verdict.text);
+    }
+    if (judge_opened(db, deadline_ms, err) != 0) {
+        db_disconnect(db);
+        back_off(db);
+        return -1;
     }
     db->failures = 0;
     return 0;
@@ -386,6 +407,11 @@ int db_ready(struct db *db, int64_t deadline_ms, struct err *err)
         return -1;
     db->warnings = 0;
     return 0;
+}
+
+int db_connect(struct db *db, struct err *err)
+{
+    return db_ready(db, clock_monotonic_ms() + db->timeout_ms, err);
 }
 
 /* --- a script in one transaction --- */

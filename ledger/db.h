@@ -18,16 +18,23 @@
 
 struct db;
 
+/* Judges a connection that was just made, before it is used; it may ask on it. An error closes it again, and is that of the call which needed it. */
+typedef int db_opened(void *arg, struct db *db, struct err *err);
+
 struct db_options {
     const char *url;         /* libpq connection string; copied */
     const char *application; /* application_name; copied */
     int64_t timeout_ms;      /* of one call, whole */
     bool read_only;
+    db_opened *opened; /* may be NULL */
+    void *arg;
 };
 
 /* Never connects yet. NULL only when out of memory or the string cannot be parsed. */
 struct db *db_new(const struct db_options *options, struct err *err) MUST_CHECK;
 void db_free(struct db *db);
+/* Connects, unless it is connected: every other call does so by itself. Errors as a statement that was not sent. */
+int db_connect(struct db *db, struct err *err) MUST_CHECK;
 
 /* One statement of a call. All parameters and results are text format; NULL is a NULL pointer. */
 struct db_statement {

@@ -17,6 +17,8 @@ struct db {
     char *application;
     int64_t timeout_ms;
     bool read_only;
+    db_opened *opened;
+    void *arg;
 
     PGconn *conn;                    /* NULL: to be opened by the next call */
     bool dismissed;                  /* the server has said that it ends this session */

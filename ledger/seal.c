@@ -19,7 +19,7 @@ struct sealer {
     bool loaded; /* what follows is the ledger's last block */
     struct merkle_edge edge;
     int64_t height; /* of the next block */
-    int epoch;
+    int epoch;      /* of the last block, then the ledger's */
     char last_xid[NUMBER_SIZE], last_seq[NUMBER_SIZE];
     char head[NOTE_SIZE_MAX]; /* "" before the first */
 };
@@ -220,15 +220,30 @@ static int add_fact(struct block *block, const struct db_result *rows, int row, 
     return 0;
 }
 
+/* The epoch of that moment, which never goes down. */
+static int note_epoch(struct sealer *sealer, int epoch, struct err *err)
+{
+    if (epoch < sealer->epoch)
+        return err_set(err, ERR_CONFLICT, "the last block is of epoch %d, and ledger.epoch goes to %d only",
+                       sealer->epoch, epoch);
+    sealer->epoch = epoch;
+    return 0;
+}
+
 /* The horizon first: rows below it cannot become more after it was read. */
-static struct db_result *read_rows(const struct sealer *sealer, struct err *err)
+static struct db_result *read_rows(struct sealer *sealer, struct err *err)
 {
     char horizon[NUMBER_SIZE], most[NUMBER_SIZE];
-    struct db_result *rows = db_query(sealer->options.db, "select ledger.horizon()", 0, NULL, err);
+    struct db_result *rows =
+        db_query(sealer->options.db, "select ledger.horizon(), coalesce((select max(epoch) from ledger.epoch), 1)", 0,
+                 NULL, err);
     if (!rows)
         return NULL;
     snprintf(horizon, sizeof horizon, "%s", db_value(rows, 0, 0));
+    int r = note_epoch(sealer, (int)db_int(rows, 0, 1), err);
     db_result_free(rows);
+    if (r != 0)
+        return NULL;
     const char *params[] = {sealer->last_xid, sealer->last_seq, horizon, number(most, SEAL_BLOCK_MAX)};
     return db_query(sealer->options.db,
                     "select " LEAF_COLUMNS

@@ -63,6 +63,11 @@ struct store *store_new(const struct db_options *options, struct err *err)
     return store;
 }
 
+struct db *store_db(struct store *store)
+{
+    return store->db;
+}
+
 void store_free(struct store *store)
 {
     if (!store)

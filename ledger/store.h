@@ -88,6 +88,7 @@ struct store;
 
 struct store *store_new(const struct db_options *options, struct err *err) MUST_CHECK;
 void store_free(struct store *store);
+struct db *store_db(struct store *store); /* its connection, borrowed */
 
 /* One transaction. On success every fact's `won` is set. ERR_INVALID for an append that contradicts itself (two
  * facts for a slot, a `with` that is not in it, a dead letter without its dead: fact), ERR_LIMIT for more than 4096

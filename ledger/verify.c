@@ -1,5 +1,6 @@
 /* verify.c - the list of parts (verify.h)
  *
+ *     verify_epoch.c      epochs: which restores there were
  *     verify_schema.c     schema, triggers, grants
  *     verify_run.c        all rows, side by side:
  *         verify_tree.c       leaves, blocks (verify_heads.c), kept subtrees (verify_nodes.c)
@@ -120,7 +121,9 @@ static int part(struct verify *verify, const char *what, part_function *run, str
 
 static int verify_parts(struct verify *verify, struct outside_heads *heads, struct err *err)
 {
-    int r = part(verify, "the schema", verify_schema, err);
+    int r = part(verify, "the epochs", verify_epochs, err);
+    if (r == 0)
+        r = part(verify, "the schema", verify_schema, err);
     if (r == 0)
         r = part(verify, "the blocks", read_seal, err);
     if (r == 0 && verify->result->height >= 0 && verify->options->key_count == 0)

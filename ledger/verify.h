@@ -40,6 +40,8 @@ enum {
     X(ROW_MOVED, "row-moved")       /* a sealed fact stands at another place in the order */                           \
     X(FORK, "fork")                 /* a signed head seen outside is not of this tree */                               \
     X(TRUNCATED, "truncated")       /* a signed head seen outside is larger than the tree */                           \
+    X(LOST, "lost")                 /* a signed head seen outside is of what a restore gave up: the heads say so */       \
+    X(EPOCH, "epoch")               /* an epoch that the ledger does not have, or one that went back */                \
     X(HEAD, "head")                 /* a head seen outside cannot be read, or no given key signed it */                \
     X(SAGA, "saga")                 /* the facts of a payment contradict the protocol */                               \
     X(FENCE, "fence")               /* another provider was tried without its evidence (L6) */                         \
@@ -84,7 +86,9 @@ struct verify_options {
     const char *heads_dir;    /* of heads seen outside, *.head; NULL: none */
     const char *archives_dir; /* with the files of what is archived; NULL: only what the ledger says of them */
     int64_t since;            /* blocks up to this one were verified before; -1: none was */
+    int epoch; /* what was lost when it or an earlier one began is known, and no fault; 1: nothing is known */
     void (*fault)(void *arg, const struct verify_fault *fault);
+    void (*note)(void *arg, const char *text);                   /* what is no fault, but has to be seen; may be NULL */
     void (*progress)(void *arg, const char *what, int64_t done); /* now and then */
     void *arg;
 };
@@ -95,6 +99,8 @@ struct verify_result {
     int64_t unsealed;     /* facts behind the last block: sealed by and by, no fault */
     int64_t archived;     /* facts that are in files: their leaves were verified */
     int64_t heads;        /* seen outside and compared */
+    int64_t lost;         /* of these: given up by a restore, as far as that is known */
+    int epoch;
     int64_t payments, transfers;
     bool balances;       /* were compared: not with `since`, nor when very much is written at the same time */
     int64_t unprojected; /* payments that the keeper has still to project: no fault */

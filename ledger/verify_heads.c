@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,12 @@ static int read_file(const char *dir, const char *name, char ret[static NOTE_SIZ
     return good ? 0 : -1;
 }
 
+static int epoch_of(const struct checkpoint *head)
+{
+    struct seal_line line;
+    return head->line_count > 0 && seal_line_parse(head->lines[0], &line) == 0 ? line.epoch : INT_MAX;
+}
+
 static void add_outside(struct verify *verify, struct outside_heads *heads, const char *dir, const char *name)
 {
     char text[NOTE_SIZE_MAX];
@@ -51,7 +58,8 @@ static void add_outside(struct verify *verify, struct outside_heads *heads, cons
     }
     if ((heads->count & (heads->count - 1)) == 0) /* doubles */
         heads->items = mem_grow(heads->items, heads->count ? 2 * heads->count : 1, sizeof *heads->items);
-    heads->items[heads->count++] = (struct outside_head){.size = head.size, .root = head.root, .name = mem_text(name)};
+    heads->items[heads->count++] =
+        (struct outside_head){.size = head.size, .root = head.root, .epoch = epoch_of(&head), .name = mem_text(name)};
 }
 
 static int by_size(const void *a, const void *b)
@@ -94,10 +102,29 @@ void outside_free(struct outside_heads *heads)
     free(heads->items);
 }
 
+/* A head that does not fit: was it given up by a restore? Then that is told, whether it is known or not. */
+static bool is_lost(struct verify *verify, const struct outside_head *head)
+{
+    char text[ERR_TEXT_MAX];
+    if (!epoch_has_lost(verify, head->epoch, head->size))
+        return false;
+    snprintf(text, sizeof text,
+             "%s: a given key has signed %" PRIu64
+             " facts in epoch %d, and that a later epoch goes on without some of them",
+             head->name, head->size, head->epoch);
+    if (head->epoch >= verify->options->epoch) {
+        verify_fault(verify, VERIFY_LOST, NOWHERE, "%s; `acquit ledger epoch` says why, --epoch that it is known",
+                     text);
+    } else if (verify->result->lost++ < VERIFY_FAULTS_MAX && verify->options->note) {
+        verify->options->note(verify->options->arg, text);
+    }
+    return true;
+}
+
 static void compared(struct verify *verify, const struct outside_head *head, bool same)
 {
     verify->result->heads++;
-    if (!same)
+    if (!same && !is_lost(verify, head))
         verify_fault(verify, VERIFY_FORK, NOWHERE,
                      "%s: a given key has signed another root for %" PRIu64 " facts than the ledger has", head->name,
                      head->size);
@@ -129,9 +156,10 @@ void outside_end(struct verify *verify, const struct outside_heads *heads, uint6
         if (heads->items[i].size <= size) /* the tree could not be followed there: told already */
             continue;
         verify->result->heads++;
-        verify_fault(verify, VERIFY_TRUNCATED, NOWHERE,
-                     "%s: a given key has signed %" PRIu64 " facts, the ledger has only %" PRIu64 " of them",
-                     heads->items[i].name, heads->items[i].size, size);
+        if (!is_lost(verify, &heads->items[i]))
+            verify_fault(verify, VERIFY_TRUNCATED, NOWHERE,
+                         "%s: a given key has signed %" PRIu64 " facts, the ledger has only %" PRIu64 " of them",
+                         heads->items[i].name, heads->items[i].size, size);
     }
 }
 
@@ -196,9 +224,11 @@ static void check_order(struct verify *verify, const struct block *last, const s
     if (block->size <= last->size)
         verify_fault(verify, VERIFY_BLOCK, IN_BLOCK(block->height),
                      "it ends with fact %" PRIu64 ", the block before it with %" PRIu64, block->size, last->size);
-    if (block->epoch < last->epoch || block->epoch > last->epoch + 1)
-        verify_fault(verify, VERIFY_BLOCK, IN_BLOCK(block->height), "epoch %d after epoch %d", block->epoch,
+    if (block->epoch < last->epoch)
+        verify_fault(verify, VERIFY_EPOCH, IN_BLOCK(block->height), "epoch %d after epoch %d", block->epoch,
                      last->epoch);
+    if (!epoch_is_known(verify, block->epoch))
+        verify_fault(verify, VERIFY_EPOCH, IN_BLOCK(block->height), "ledger.epoch has no epoch %d", block->epoch);
 }
 
 #define BLOCK_COLUMNS "select height, epoch, size, last_xid, last_seq, head from ledger.seal"

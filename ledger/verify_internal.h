@@ -11,6 +11,18 @@
 
 enum {
     VERIFY_NUMBER_SIZE = 24,
+    EPOCHS_MAX = 256, /* restores in the life of a ledger */
+};
+
+/* The first is in no table. */
+struct epochs {
+    size_t count;
+    struct {
+        int number;
+        uint64_t end; /* leaves, when the last block of this one or an earlier one was sealed */
+    } items[EPOCHS_MAX];
+    int64_t offset; /* of the last */
+    int sealed;     /* that of the last block; 0 while there is but one */
 };
 
 /* Where a fact stands in the order of the tree. */
@@ -35,6 +47,7 @@ struct verify {
     uint64_t size;             /* leaves of the last block */
     struct place last, since;  /* its last row, and that of the block up to which all was verified; {0}: none */
     struct segments *segments; /* between the two */
+    struct epochs epochs;
 };
 
 /* SQL: are the facts of this payment in a file? */
@@ -63,6 +76,16 @@ struct manifest_line {
 extern const struct manifest_line verify_manifest[]; /* verify_manifest.c; ends with NULLs */
 int verify_schema(struct verify *verify, struct err *err) MUST_CHECK;
 
+/* --- verify_epoch.c --- */
+
+int verify_epochs(struct verify *verify, struct err *err) MUST_CHECK;
+bool epoch_is_known(const struct verify *verify, int number);
+/* A head of this epoch with so many leaves is of a tree that a later epoch did not go on from. */
+bool epoch_has_lost(const struct verify *verify, int number, uint64_t size);
+/* What the line's definition has to hash to in the ledger's epoch. */
+const char *epoch_definition(const struct verify *verify, const struct manifest_line *line,
+                             char ret[static SHA256_HEX_SIZE]);
+
 /* --- verify_heads.c --- */
 
 /* Heads seen outside, by size. */
@@ -71,6 +94,7 @@ struct outside_heads {
     struct outside_head {
         uint64_t size;
         struct hash root;
+        int epoch;  /* INT_MAX: it does not say */
         char *name; /* of its file */
     } * items;
 };

@@ -8,7 +8,7 @@
  * whose calls are slow wait alone; nobody waits for them. Whatever goes wrong, a delivery is either acknowledged after its facts
  * are committed and its follow-ups confirmed (L1), or it stays with the broker and comes again.
  *
- * Failures: ledger away -> jobs back off, no further deliveries are taken; COMMIT unknown -> the job starts again from the facts, as a
+ * Failures: ledger away -> jobs back off, no further deliveries are taken; a ledger that the guard refuses -> the program ends; COMMIT unknown -> the job starts again from the facts, as a
  * redelivery would; broker away -> deliveries come again by themselves; a step that contradicts the protocol -> dead letter.
  */
 #include "workers/worker.h"
@@ -21,6 +21,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "workers/guard.h"
 #include "workers/job.h"
 #include "workers/policy.h"
 #include "workers/program.h"
@@ -38,6 +39,7 @@ struct worker {
     struct surroundings *around;
     struct consumer *consumer;
     struct store *store;
+    struct guard guard;       /* of the store */
     struct loop_source *turn; /* fires when jobs are ready */
     struct loop_source *drain;
     struct job *jobs; /* all of them, oldest first */
@@ -640,9 +642,12 @@ static int open_connections(struct worker *worker, struct err *err)
     snprintf(name, sizeof name, "acquit-worker %s", worker->type->name);
     struct db_options db = {.url = config_text(config, "ledger.url"),
                             .application = name,
-                            .timeout_ms = config_int(config, "ledger.timeout_ms")};
+                            .timeout_ms = config_int(config, "ledger.timeout_ms"),
+                            .opened = guard_opened,
+                            .arg = &worker->guard};
+    worker->guard.loop = worker->around->loop;
     worker->store = store_new(&db, err);
-    if (!worker->store)
+    if (!worker->store || guard_connect(&worker->guard, store_db(worker->store), err) != 0)
         return -1;
     const char *const *queues = worker_queues(worker->type->name);
     size_t count = 0;

@@ -105,7 +105,18 @@ log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %u@%d '
 """
 
-POSTGRES_HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+# every finished WAL file into a folder beside the data, for backups
+POSTGRES_ARCHIVE = """\
+archive_mode = on
+archive_command = 'test ! -f {folder}/%f && cp %p {folder}/%f.new && mv {folder}/%f.new {folder}/%f'
+"""
+POSTGRES_RECOVERY = """\
+restore_command = 'cp {folder}/%f %p'
+recovery_target_name = '{point}'
+recovery_target_action = 'promote'
+"""
+
+POSTGRES_HBA = "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
 
 
 class ServicesError(Exception):
@@ -265,7 +276,8 @@ class Services:
 
     amqp_port, mgmt_port, pg_port; amqp_user, amqp_password, amqp_vhost (an administrator);
     pg_user, pg_password, pg_database (a superuser); amqp_url, mgmt_url, pg_url;
-    broker_pid, postgres_pid (None when it does not run).
+    broker_pid, postgres_pid (None when it does not run). archive: set before start(), WAL is archived. data: the name of the
+    database's data directory; backups and new clusters stand beside it.
     """
 
     amqp_user = pg_user = "acquit_admin"
@@ -284,6 +296,8 @@ class Services:
         self._ports = self._read_json("ports.json")
         self._secrets = self._read_json("secrets.json")
         self._lock_depth = 0
+        self.archive = False
+        self.data = "data"
 
     # what clients need
 
@@ -386,6 +400,38 @@ class Services:
     def restart_postgres(self):
         with self._locked():
             self._postgres.end(signal.SIGINT, STOP_SECONDS)
+            self._start_postgres()
+
+    # backups; each takes the place of what ran on the same port, and lets it stand aside
+
+    def backup_postgres(self, data):
+        """A base backup of the database as it runs, into this data directory."""
+        prefix, owner = self._postgres_user()
+        self._make_data(owner, data)
+        self._run_postgres([*prefix, os.path.join(POSTGRES_BIN, "pg_basebackup"), "-h", LOOPBACK, "-p", str(self.pg_port), "-U", self.pg_user,
+                            "-c", "fast", "--no-sync", "-D", os.path.join(self._pg_dir, data)])
+
+    def recover_postgres(self, data, point):
+        """From now on this base backup runs, with what was archived since up to a named restore point."""
+        with self._locked():
+            self._postgres.end(signal.SIGINT, STOP_SECONDS)
+            _, owner = self._postgres_user()
+            self.data = data
+            folder = os.path.join(self._pg_dir, "archive")
+            self._write_postgres(owner, self._data_path("postgresql.auto.conf"), POSTGRES_RECOVERY.format(folder=folder, point=point))
+            self._write_postgres(owner, self._data_path("recovery.signal"), "")
+            self._start_postgres()     # ready for reading, perhaps in the midst of its recovery
+
+            def recovered():
+                return self.psql("select pg_is_in_recovery()") == "f\n"
+            if not wait_until(recovered, START_SECONDS):
+                raise self._postgres.failure("did not end its recovery")
+
+    def new_postgres(self, data):
+        """From now on a new cluster runs, with an empty database."""
+        with self._locked():
+            self._postgres.end(signal.SIGINT, STOP_SECONDS)
+            self.data = data
             self._start_postgres()
 
     @contextlib.contextmanager
@@ -600,23 +646,37 @@ class Services:
             os.makedirs(os.path.join(self._pg_dir, name), mode=0o700, exist_ok=True)
         if not self._postgres.identity():
             prefix, owner = self._postgres_user()
-            data = os.path.join(self._pg_dir, "data")
+            data = self._data_path()
             if not os.path.exists(os.path.join(data, "acquit.ready")):
                 self._init_postgres(prefix, owner, data)
             # left behind by a kill; ours does not run, so its number may by now be somebody else's
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(data, "postmaster.pid"))
-            self._write_postgres(owner, os.path.join(data, "acquit.conf"), POSTGRES_CONF.format(pg=self.pg_port))
+            self._write_postgres(owner, os.path.join(data, "acquit.conf"), POSTGRES_CONF.format(pg=self.pg_port) + self._archive_conf(owner))
             self._write_postgres(owner, os.path.join(data, "pg_hba.conf"), POSTGRES_HBA)
             self._postgres.spawn([*prefix, os.path.join(POSTGRES_BIN, "postgres"), "-D", data],
                                  self._postgres_environment(), self._pg_dir)
         self._postgres.wait_ready(self._postgres_ready, START_SECONDS)
 
-    @staticmethod
-    def _postgres_environment():
+    def _data_path(self, *names):
+        return os.path.join(self._pg_dir, self.data, *names)
+
+    def _make_data(self, owner, name):
+        os.mkdir(os.path.join(self._pg_dir, name), mode=0o700)
+        if owner:
+            os.chown(os.path.join(self._pg_dir, name), owner.pw_uid, owner.pw_gid)
+
+    def _archive_conf(self, owner):
+        if not self.archive:
+            return ""
+        if not os.path.exists(os.path.join(self._pg_dir, "archive")):
+            self._make_data(owner, "archive")
+        return POSTGRES_ARCHIVE.format(folder=os.path.join(self._pg_dir, "archive"))
+
+    def _postgres_environment(self):
         """Without PGPORT, PGDATA and the like of the caller."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-        return kept | {"LC_ALL": "C.UTF-8", "PATH": POSTGRES_BIN + ":/usr/bin:/bin"}
+        return kept | {"LC_ALL": "C.UTF-8", "PATH": POSTGRES_BIN + ":/usr/bin:/bin", "PGPASSWORD": self.pg_password}
 
     @staticmethod
     def _write_postgres(owner, path, text):
@@ -655,7 +715,7 @@ class Services:
     def _postgres_ready(self):
         """The postmaster itself says so in its pid file, and it listens."""
         try:
-            with open(os.path.join(self._pg_dir, "data", "postmaster.pid"), encoding="ascii") as f:
+            with open(self._data_path("postmaster.pid"), encoding="ascii") as f:
                 lines = f.read().split("\n")
         except FileNotFoundError:
             return False

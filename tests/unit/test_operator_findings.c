@@ -41,6 +41,21 @@ static void test_remedies_only_where_one_is_needed(void **state)
     free(text);
 }
 
+static void test_partitions(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t days;
+        const char *state;
+    } rows[] = {{400, "ok"}, {100, "ok"}, {99, "warning"}, {1, "warning"}, {0, "problem"}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        json_auto_t *findings = json_array();
+        judge_partitions(findings, rows[i].days);
+        assert_string_equal(state_at(findings, 0), rows[i].state);
+        assert_int_equal(json_object_get(json_array_get(findings, 0), "remedy") != NULL, rows[i].days < 100);
+    }
+}
+
 static void test_clock(void **state)
 {
     (void)state;
@@ -239,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_remedies_only_where_one_is_needed),
+        cmocka_unit_test(test_partitions),
         cmocka_unit_test(test_clock),
         cmocka_unit_test(test_role),
         cmocka_unit_test(test_topology),

@@ -14,6 +14,7 @@
 #include "ledger/saga.h"
 #include "ledger/store.h"
 #include "queues/publisher.h"
+#include "workers/guard.h"
 #include "workers/ingress/auth.h"
 #include "workers/ingress/recent.h"
 #include "workers/ingress/routes.h"
@@ -24,6 +25,7 @@ struct ingress {
     struct loop *loop;
     struct db *db;       /* for reading */
     struct store *store; /* for looking up commands (L10) */
+    struct guard guard;  /* of the store */
     struct publisher *publisher;
     struct server *server;
     struct auth *auth;

@@ -131,8 +131,11 @@ static int open_ledger(struct ingress *ingress, struct err *err)
     ingress->db = db_new(&options, err);
     options.url = config_text(ingress->config, "ledger.url"); /* keys are looked up where they are written (L10) */
     options.read_only = false;
+    options.opened = guard_opened;
+    options.arg = &ingress->guard;
+    ingress->guard.loop = ingress->loop;
     ingress->store = ingress->db ? store_new(&options, err) : NULL;
-    return ingress->store ? 0 : -1;
+    return ingress->store ? guard_connect(&ingress->guard, store_db(ingress->store), err) : -1;
 }
 
 static int open_publisher(struct ingress *ingress, struct err *err)

@@ -1,4 +1,4 @@
-/* main.c - acquit-keeper: deadlines, payments that stand still, the ledger's seals and lists
+/* main.c - acquit-keeper: deadlines, payments that stand still, the ledger's seals, lists and partitions to come
  *
  *     acquit-keeper [--config FILE]
  *
@@ -12,8 +12,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "workers/exposition.h"
+#include "workers/guard.h"
 #include "workers/keeper/keeper.h"
 #include "workers/keeper/projecting.h"
+#include "workers/keeper/partitions.h"
 #include "workers/keeper/sealing.h"
 #include "workers/program.h"
 
@@ -28,8 +30,8 @@ static const char metrics_address[] = "127.0.0.1";
 
 static const char usage[] = "usage: acquit-keeper [--config FILE]\n"
                             "\n"
-                            "Ends payments whose deadline has passed, moves on those that stand still, and seals the "
-                            "ledger, and keeps the lists.\n"
+                            "Ends payments whose deadline has passed, moves on those that stand still, seals the "
+                            "ledger, keeps its lists and makes its partitions.\n"
                             "Writes no fact.\n"
                             "\n"
                             "  --config FILE   settings (default: $ACQUIT_CONFIG, else /etc/acquit/acquit.conf)\n"
@@ -45,10 +47,12 @@ struct process {
     struct reload reload;
     struct loop *loop;
     struct db *db;
+    struct guard guard;
     struct publisher *publisher;
     struct keeper *keeper;
     struct sealing *sealing; /* NULL: the ledger is not sealed */
     struct projecting *projecting;
+    struct partitions *partitions;
     struct exposition *exposition;
     struct loop_source *drain_timer;
     int64_t drain_until_ms;
@@ -83,6 +87,7 @@ static void on_signal(void *arg, int signo)
     if (process->sealing)
         sealing_stop(process->sealing);
     projecting_stop(process->projecting);
+    partitions_stop(process->partitions);
     process->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
     process->drain_timer = loop_timer(process->loop, 0, on_drain, process);
 }
@@ -98,6 +103,7 @@ static void refresh_gauges(void *arg)
     const struct process *process = arg;
     keeper_measure(process->keeper);
     projecting_measure(process->projecting);
+    partitions_measure(process->partitions);
 }
 
 static int open_ledger(struct process *process, struct err *err)
@@ -107,9 +113,12 @@ static int open_ledger(struct process *process, struct err *err)
     const struct db_options options = {.url = config_text(process->config, "ledger.url"),
                                        .application = program,
                                        .timeout_ms =
-                                           timeout_ms < LEDGER_TIMEOUT_MAX_MS ? timeout_ms : LEDGER_TIMEOUT_MAX_MS};
+                                           timeout_ms < LEDGER_TIMEOUT_MAX_MS ? timeout_ms : LEDGER_TIMEOUT_MAX_MS,
+                                       .opened = guard_opened,
+                                       .arg = &process->guard};
+    process->guard.loop = process->loop;
     process->db = db_new(&options, err);
-    return process->db ? 0 : -1;
+    return process->db ? guard_connect(&process->guard, process->db, err) : -1;
 }
 
 static int open_metrics(struct process *process, struct err *err)
@@ -158,6 +167,7 @@ static int open_all(struct process *process, struct err *err)
     const struct projecting_options projecting = {
         .loop = process->loop, .db = process->db, .interval_ms = config_int(config, "projection.interval_ms")};
     process->projecting = projecting_new(&projecting);
+    process->partitions = partitions_new(process->loop, process->db);
     return open_sealing(process, err) < 0 || open_metrics(process, err) < 0 ? -1 : 0;
 }
 
@@ -169,6 +179,7 @@ static void close_all(struct process *process)
     keeper_free(process->keeper);
     sealing_free(process->sealing);
     projecting_free(process->projecting);
+    partitions_free(process->partitions);
     if (process->db)
         db_free(process->db);
     loop_free(process->loop);

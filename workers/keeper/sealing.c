@@ -21,6 +21,7 @@ enum {
     EXPORTS_PER_TURN = 64,
     PATH_SIZE = 1024,
     NUMBER_SIZE = 24,
+    NAME_SIZE = 64, /* of a head's file */
 };
 
 struct sealing {
@@ -28,6 +29,7 @@ struct sealing {
     struct sealer *sealer;
     struct loop_source *timer;
     int64_t exported; /* blocks up to here have their file; -1: none */
+    bool placed;      /* `exported` is known */
     bool stopped;
 };
 
@@ -56,41 +58,103 @@ static int write_file(const char *dir, const char *name, const char *text, struc
     return err_set(err, ERR_AGAIN, "%s: %s", path, strerror(good ? errno : failure));
 }
 
-static int export_head(const struct sealing *sealing, int64_t height, const char *head, struct err *err)
+/* Which head. A later epoch may have blocks of the same heights again: their heads stand beside the earlier ones. */
+struct place {
+    int epoch;
+    int64_t height;
+};
+
+static const char *epoch_suffix(int epoch, char ret[static NUMBER_SIZE])
 {
-    char name[NUMBER_SIZE + 8];
-    snprintf(name, sizeof name, "%012" PRId64 ".head", height);
+    ret[0] = '\0';
+    if (epoch > 1)
+        snprintf(ret, NUMBER_SIZE, "-epoch%d", epoch);
+    return ret;
+}
+
+static void head_name(struct place place, char ret[static NAME_SIZE])
+{
+    char suffix[NUMBER_SIZE];
+    snprintf(ret, NAME_SIZE, "%012" PRId64 "%s.head", place.height, epoch_suffix(place.epoch, suffix));
+}
+
+static int export_head(const struct sealing *sealing, struct place place, const char *head, struct err *err)
+{
+    char name[NAME_SIZE];
+    head_name(place, name);
     if (write_file(sealing->options.heads_dir, name, head, err) != 0)
         return -1;
     return write_file(sealing->options.heads_dir, "latest", head, err);
 }
 
-/* -1 for a file that is no block's. */
-static int64_t height_of(const char *name)
+/* False for a file that is no head's. */
+static bool place_of(const char *name, struct place *ret)
 {
-    char again[NUMBER_SIZE + 8];
-    int64_t height;
-    if (sscanf(name, "%12" SCNd64 ".head", &height) != 1)
+    char again[NAME_SIZE];
+    ret->epoch = 1;
+    if (sscanf(name, "%12" SCNd64 "-epoch%9d", &ret->height, &ret->epoch) < 1)
+        return false;
+    head_name(*ret, again);
+    return strcmp(again, name) == 0;
+}
+
+static bool is_before(struct place a, struct place b)
+{
+    return a.epoch != b.epoch ? a.epoch < b.epoch : a.height < b.height;
+}
+
+/* The last head that has its file; of epoch 0 if none has. */
+static struct place last_exported(const char *dir)
+{
+    struct place last = {.height = -1}, one;
+    DIR *files = opendir(dir);
+    if (!files)
+        return last; /* the first head's file says why */
+    for (const struct dirent *file; (file = readdir(files));)
+        if (place_of(file->d_name, &one) && is_before(last, one))
+            last = one;
+    closedir(files);
+    return last;
+}
+
+/* The ledger's epoch, its last block, and the last one that stands not behind `upto`. */
+static int read_place(struct db *db, struct place upto, struct place *ret_ledger, int64_t *ret_height, struct err *err)
+{
+    char epoch[NUMBER_SIZE], height[NUMBER_SIZE];
+    const char *params[] = {epoch, height};
+    snprintf(epoch, sizeof epoch, "%d", upto.epoch);
+    snprintf(height, sizeof height, "%" PRId64, upto.height);
+    struct db_result *rows =
+        db_query(db,
+                 "select coalesce((select max(epoch) from ledger.epoch), 1),"
+                 " coalesce((select max(height) from ledger.seal), -1),"
+                 " coalesce((select height from ledger.seal where (epoch, height) <= ($1::int, $2::bigint)"
+                 " order by height desc limit 1), -1)",
+                 2, params, err);
+    if (!rows)
         return -1;
-    snprintf(again, sizeof again, "%012" PRId64 ".head", height);
-    return strcmp(again, name) == 0 ? height : -1;
+    *ret_ledger = (struct place){.epoch = (int)db_int(rows, 0, 0), .height = db_int(rows, 0, 1)};
+    *ret_height = db_int(rows, 0, 2);
+    db_result_free(rows);
+    return 0;
 }
 
-static int is_head(const struct dirent *file)
+/* Before anything is sealed. What the folder has must have been sealed here: to go on from less would fork the ledger. */
+static int find_place(struct sealing *sealing, struct err *err)
 {
-    return height_of(file->d_name) >= 0;
-}
-
-/* The highest block that has its file. */
-static int64_t find_exported(const char *dir)
-{
-    struct dirent **files = NULL;
-    int count = scandir(dir, &files, is_head, alphasort); /* all names have the same length */
-    int64_t highest = count > 0 ? height_of(files[count - 1]->d_name) : -1;
-    for (int i = 0; i < count; i++)
-        free(files[i]);
-    free(files);
-    return highest;
+    const char *dir = sealing->options.heads_dir;
+    char name[NAME_SIZE];
+    struct place last = last_exported(dir), ledger;
+    if (read_place(sealing->options.db, last, &ledger, &sealing->exported, err) != 0)
+        return -1;
+    head_name(last, name);
+    if (is_before(ledger, last))
+        return err_set(err, ERR_CONFIG,
+                       "the ledger ends with block %" PRId64 " of epoch %d, and %s has %s: it was set back. If by a "
+                       "restore, run `acquit ledger epoch begin --number %d --reason ...` as the schema's owner",
+                       ledger.height, ledger.epoch, dir, name, last.epoch + 1);
+    sealing->placed = true;
+    return 0;
 }
 
 /* From the ledger, so that a head that another keeper sealed, or whose file failed, gets its file, too. Returns how many. */
@@ -101,16 +165,17 @@ static int export_heads(struct sealing *sealing, struct err *err)
     snprintf(after, sizeof after, "%" PRId64, sealing->exported);
     snprintf(most, sizeof most, "%d", EXPORTS_PER_TURN);
     struct db_result *rows = db_query(sealing->options.db,
-                                      "select height, head from ledger.seal where height > $1::bigint"
+                                      "select height, epoch, head from ledger.seal where height > $1::bigint"
                                       " order by height limit $2::int",
                                       2, params, err);
     if (!rows)
         return -1;
     int r = 0, count = db_rows(rows);
     for (int row = 0; r == 0 && row < count; row++) {
-        r = export_head(sealing, db_int(rows, row, 0), db_value(rows, row, 1), err);
+        struct place place = {.height = db_int(rows, row, 0), .epoch = (int)db_int(rows, row, 1)};
+        r = export_head(sealing, place, db_value(rows, row, 2), err);
         if (r == 0)
-            sealing->exported = db_int(rows, row, 0);
+            sealing->exported = place.height;
     }
     db_result_free(rows);
     return r == 0 ? count : -1;
@@ -126,9 +191,12 @@ static void heard_or_not(void *arg, enum publish_outcome outcome)
 
 static void announce(const struct sealing *sealing, const char *head, int64_t height)
 {
-    char id[NOTE_NAME_SIZE + NUMBER_SIZE];
+    char id[NOTE_NAME_SIZE + NAME_SIZE], suffix[NUMBER_SIZE];
     struct err err = {0};
-    snprintf(id, sizeof id, "%s/%" PRId64, sealing->options.origin, height);
+    int epoch = 1;
+    if (sscanf(head, "%*[^\n]\n%*[^\n]\n%*[^\n]\nacquit-seal-v1 epoch=%9d", &epoch) != 1)
+        log_panic("a head has no line of the sealer");
+    snprintf(id, sizeof id, "%s/%" PRId64 "%s", sealing->options.origin, height, epoch_suffix(epoch, suffix));
     struct message message = {
         .exchange = mem_text(EXCHANGE_EVENTS),
         .routing_key = mem_text("ledger.sealed"),
@@ -187,10 +255,23 @@ static bool export_some(struct sealing *sealing)
     return count == EXPORTS_PER_TURN;
 }
 
+/* A ledger that was away when the keeper started, or that was set back. */
+static bool is_placed(struct sealing *sealing)
+{
+    struct err err = {0};
+    if (sealing->placed || !*sealing->options.heads_dir || find_place(sealing, &err) == 0)
+        return true;
+    complain("sealing", &err);
+    if (err.code == ERR_CONFIG)
+        loop_stop(sealing->options.loop, err_exit_code(&err));
+    loop_timer_set(sealing->timer, sealing->options.interval_ms);
+    return false;
+}
+
 static void on_turn(void *arg)
 {
     struct sealing *sealing = arg;
-    if (sealing->stopped)
+    if (sealing->stopped || !is_placed(sealing))
         return;
     bool more = seal_some(sealing);
     more = export_some(sealing) || more;
@@ -221,9 +302,12 @@ struct sealing *sealing_new(const struct sealing_options *options, struct err *e
         free(sealing);
         return NULL;
     }
-    sealing->exported = *options->heads_dir ? find_exported(options->heads_dir) : -1;
     sealing->timer = loop_timer(options->loop, 0, on_turn, sealing);
-    return sealing;
+    if (!*options->heads_dir || find_place(sealing, &why) == 0 || why.code != ERR_CONFIG)
+        return sealing;
+    err_set(err, why.code, "%s", why.text);
+    sealing_free(sealing);
+    return NULL;
 }
 
 void sealing_stop(struct sealing *sealing)

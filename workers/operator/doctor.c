@@ -10,7 +10,9 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
+#include "ledger/epoch.h"
 #include "ledger/migrate.h"
+#include "ledger/partitions.h"
 #include "ledger/read.h"
 #include "ledger/transit.h"
 #include "queues/management.h"
@@ -112,6 +114,27 @@ static bool check_schema(json_t *findings, struct db *db)
     finding_add(findings, "schema", HEALTH_PROBLEM, "run `acquit migrate` as the owner, or the matching programs", "%s",
                 err.text);
     return false;
+}
+
+static void check_epoch(json_t *findings, struct db *db)
+{
+    char server[EPOCH_SERVER_SIZE];
+    struct err err = {0};
+    if (epoch_check(db, server, &err) == 0)
+        finding_add(findings, "epoch", HEALTH_OK, NULL, "the server's transaction ids go on from the ledger's");
+    else
+        finding_add(findings, "epoch", HEALTH_PROBLEM, "see the chapter on restoring in docs/operations.md", "%s",
+                    err.text);
+}
+
+static void check_partitions(json_t *findings, struct db *db)
+{
+    struct err err = {0};
+    int64_t days;
+    if (partitions_left(db, &days, &err) == 0)
+        judge_partitions(findings, days);
+    else
+        finding_add(findings, "partitions", HEALTH_PROBLEM, NULL, "%s", err.text);
 }
 
 static void check_held(json_t *findings, struct db *db)
@@ -240,6 +263,8 @@ static void check_ledger(struct op *op, json_t *findings)
     check_role(findings, db);
     if (!check_schema(findings, db))
         return;
+    check_epoch(findings, db);
+    check_partitions(findings, db);
     check_held(findings, db);
     check_payments(findings, op->config, db);
     check_balance(findings, db);

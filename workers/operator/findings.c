@@ -7,6 +7,7 @@
 
 #include "common/json.h"
 #include "common/money.h"
+#include "ledger/partitions.h"
 #include "queues/topology.h"
 #include "workers/operator/balance.h"
 #include "workers/operator/table.h"
@@ -79,6 +80,18 @@ void judge_role(json_t *findings, const char *role, bool reads, bool inserts, bo
         finding_add(findings, check, HEALTH_OK, NULL, "%s reads and inserts, as a worker's does", role);
     else
         finding_add(findings, check, HEALTH_OK, NULL, "%s reads only: good for people, not for a worker", role);
+}
+
+void judge_partitions(json_t *findings, int64_t days)
+{
+    static const char check[] = "partitions";
+    static const char remedy[] =
+        "start the keeper, as a member of acquit_sealer: it makes them when it starts; its log says why not";
+    if (days > 0)
+        finding_add(findings, check, days < PARTITIONS_SHORT_DAYS ? HEALTH_WARNING : HEALTH_OK, remedy,
+                    "the ledger has them for %lld days", (long long)days);
+    else
+        finding_add(findings, check, HEALTH_PROBLEM, remedy, "the ledger has none for today: no payment can begin");
 }
 
 void judge_topology(json_t *findings, const json_t *differences)

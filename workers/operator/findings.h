@@ -25,6 +25,8 @@ void findings_print(const json_t *findings, FILE *out);
 void judge_clock(json_t *findings, int64_t before_ms, int64_t database_ms, int64_t after_ms);
 /* What the role that this command uses may do with ledger.event. */
 void judge_role(json_t *findings, const char *role, bool reads, bool inserts, bool owns);
+/* From today on, so many days have their partitions in the ledger. */
+void judge_partitions(json_t *findings, int64_t days);
 /* Differences of topology_check(). */
 void judge_topology(json_t *findings, const json_t *differences);
 /* Queues as the management API lists them: consumers of the work queues, dead letters that nobody takes. The workers of

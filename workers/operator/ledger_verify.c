@@ -32,13 +32,19 @@ const struct option_row ledger_verify_options[] = {
      .most = VERIFY_JOBS_MAX,
      .value = "N",
      .sentence = "read payments in N shares at once, five connections each (default: one share per processor)"},
+    {.name = "epoch",
+     .kind = OPTION_INT,
+     .least = 1,
+     .most = INT32_MAX,
+     .value = "N",
+     .sentence = "heads lost with the restores up to the one that began epoch N are known: told, and no fault"},
     {.name = "manifest", .kind = OPTION_FLAG, .sentence = "only print the schema, as it is compared"},
     {0},
 };
 
 struct verification {
     struct op *op;
-    json_t *faults;
+    json_t *faults, *notes;
     bool counting; /* a progress line stands on the terminal */
 };
 
@@ -87,6 +93,16 @@ static void on_fault(void *arg, const struct verify_fault *fault)
     json_array_append_new(verification->faults, row);
 }
 
+static void on_note(void *arg, const char *text)
+{
+    struct verification *verification = arg;
+    end_progress(verification);
+    if (verification->op->json)
+        json_array_append_new(verification->notes, json_string(text));
+    else
+        printf("known  %s\n", text);
+}
+
 static void print_result(const struct verify_result *result)
 {
     printf("%" PRId64 " blocks with %" PRId64 " facts, up to block %" PRId64 "; %" PRId64
@@ -98,15 +114,19 @@ static void print_result(const struct verify_result *result)
         printf("%" PRId64 " facts are archived, and their leaves in place\n", result->archived);
     if (result->unprojected)
         printf("%" PRId64 " payments are not projected yet\n", result->unprojected);
+    if (result->epoch > 1)
+        printf("epoch %d, since a restore (`acquit ledger epoch`); %" PRId64 " heads lost with it are known\n",
+               result->epoch, result->lost);
     if (result->faults)
         printf("%" PRId64 " faults\n", result->faults);
     else
         puts("good");
 }
 
-static json_t *result_json(const struct verify_result *result, json_t *faults)
+static json_t *result_json(const struct verify_result *result, json_t *faults, json_t *notes)
 {
-    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:O}", "good", result->faults == 0,
+    return json_pack("{s:b, s:i, s:I, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:O}", "good",
+                     result->faults == 0, "epoch", result->epoch, "lost", (json_int_t)result->lost, "notes", notes,
                      "blocks", (json_int_t)result->blocks, "height", (json_int_t)result->height, "facts",
                      (json_int_t)result->rows, "unsealed", (json_int_t)result->unsealed, "archived",
                      (json_int_t)result->archived, "heads", (json_int_t)result->heads, "payments",
@@ -157,7 +177,7 @@ static int default_jobs(void)
 static int verify(struct op *op, const struct db_options *database, struct err *err)
 {
     struct note_key keys[VERIFY_KEYS_MAX];
-    struct verification verification = {.op = op, .faults = json_array()};
+    struct verification verification = {.op = op, .faults = json_array(), .notes = json_array()};
     struct verify_result result;
     int count = read_keys(op, keys, err), r = -1;
     if (count >= 0) {
@@ -168,17 +188,20 @@ static int verify(struct op *op, const struct db_options *database, struct err *
                                                .heads_dir = args_text(&op->args, "heads", NULL),
                                                .archives_dir = args_text(&op->args, "archives", NULL),
                                                .since = args_int(&op->args, "since", -1),
+                                               .epoch = (int)args_int(&op->args, "epoch", 1),
                                                .fault = on_fault,
+                                               .note = on_note,
                                                .progress = on_progress,
                                                .arg = &verification};
         r = verify_ledger(&options, &result, err);
     }
     end_progress(&verification);
     if (r == 0 && op->json)
-        operator_print(result_json(&result, verification.faults));
+        operator_print(result_json(&result, verification.faults, verification.notes));
     else if (r == 0)
         print_result(&result);
     json_decref(verification.faults);
+    json_decref(verification.notes);
     return r < 0 ? -1 : result.faults ? EXIT_NO : 0;
 }
 

@@ -63,4 +63,8 @@ extern const struct option_row payment_list_options[], payment_cancel_options[],
 command_function cmd_audit_dual, cmd_audit_list;
 extern const struct option_row audit_dual_options[], audit_list_options[];
 
+/* acquit ledger epoch, acquit ledger partitions */
+command_function cmd_ledger_epoch, cmd_ledger_partitions;
+extern const struct option_row ledger_epoch_options[];
+
 #endif
