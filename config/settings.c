@@ -116,7 +116,7 @@ static const struct setting settings[] = {
     {"seal.interval_ms", CONFIG_INT, "1000", 10, 3600000, "ms",
      "How often a block is sealed, if there is something to seal.", NONE, false, false},
 
-    {"projection.interval_ms", CONFIG_INT, "250", 10, 60000, "ms",
+    {"projection.interval_ms", CONFIG_INT, "500", 10, 60000, "ms",
      "How often the keeper brings lists up to date with new facts.", NONE, false, false},
 
     {"pop.quorum", CONFIG_INT, "0", 0, CONFIG_VALIDATORS_MAX, "votes",

@@ -1,6 +1,7 @@
 /* project.c - see project.h */
 #include "ledger/project.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,9 +42,11 @@ const struct authorization *current_authorization(const struct payment *payment)
 
 /* --- cells --- */
 
+/* A cell that is null is left out. */
 static void set_text(json_t *row, const char *column, const char *text)
 {
-    json_object_set_new(row, column, text && *text ? json_string(text) : json_null());
+    if (text && *text)
+        json_object_set_new(row, column, json_string(text));
 }
 
 /* For columns that cannot be null. */
@@ -94,8 +97,10 @@ static void set_response(json_t *row, const struct fact *fact)
     static const char *const members[] = {"status",    "requestSha256", "answerSha256",
                                           "requestId", "sentAt",        "answeredAt"};
     const json_t *evidence = fact ? json_object_get(fact->body, "evidence") : NULL;
-    json_t *response = json_is_object(evidence) ? json_object() : json_null();
-    for (size_t i = 0; evidence && i < sizeof members / sizeof members[0]; i++) {
+    if (!json_is_object(evidence))
+        return;
+    json_t *response = json_object();
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         json_t *value = json_object_get(evidence, members[i]);
         if (json_is_string(value) || json_is_integer(value))
             json_object_set(response, members[i], value);
@@ -261,7 +266,8 @@ static void set_received(json_t *row, const struct fact *received)
     set_text(row, "reference_type", json_text(reference, "type", NULL));
     set_text(row, "reference_id", json_text(reference, "id", NULL));
     set_text(row, "description", json_text(body, "description", NULL));
-    json_object_set(row, "metadata", json_is_object(metadata) ? metadata : json_null());
+    if (json_is_object(metadata))
+        json_object_set(row, "metadata", metadata);
     set_time(row, "expires_at", json_int(body, "expiresAt", 0));
     set_moment(row, "created_at", received->at_ms);
 }
@@ -288,13 +294,9 @@ static void set_outcome(json_t *row, const struct payment *payment)
 /* Not ended, and nothing else can be said. */
 static void set_unclear(json_t *row)
 {
-    static const char *const unknown[] = {"reason",     "error_code", "error_message",     "decided_by",
-                                          "decided_at", "provider",   "provider_reference"};
     set_name(row, "status", public_state_text(PUBLIC_PROCESSING));
     set_int(row, "captured_amount", 0);
     set_int(row, "refunded_amount", 0);
-    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
-        set_text(row, unknown[i], NULL);
 }
 
 static void add_payment(const struct facts *facts, const struct fact *received, const struct payment *payment,
@@ -352,4 +354,26 @@ void projection_clear(struct projection *projection)
         json_decref(projection->rows[table]);
         projection->rows[table] = NULL;
     }
+}
+
+/* --- places in lists --- */
+
+void projection_place(const json_t *row, char ret[static PROJECTION_PLACE_SIZE])
+{
+    snprintf(ret, PROJECTION_PLACE_SIZE, "%lld-%lld", (long long)json_int(row, "createdAtMs", 0),
+             (long long)json_int(row, "seq", 0));
+}
+
+int projection_place_parse(const char *text, int64_t *ret_ms, int64_t *ret_seq)
+{
+    char again[PROJECTION_PLACE_SIZE];
+    long long at_ms, seq;
+    if (sscanf(text, "%18lld-%18lld", &at_ms, &seq) != 2 || at_ms < 0 || seq <= 0)
+        return -1;
+    snprintf(again, sizeof again, "%lld-%lld", at_ms, seq); /* one way to write it */
+    if (strcmp(again, text) != 0)
+        return -1;
+    *ret_ms = at_ms;
+    *ret_seq = seq;
+    return 0;
 }

@@ -3,7 +3,8 @@
  * Pure: no clock, no I/O, and the same rows whatever the order of the facts. So the tables can be thrown away at any time and written again to the
  * byte. A change of what is given here is a migration, too: it empties the tables and sets view.progress to the beginning.
  *
- * A row is a JSON object whose members are the table's columns (ledger/schema/009_views.sql); times are texts in UTC with milliseconds.
+ * A row is a JSON object whose members are the table's columns (ledger/schema/009_views.sql); times are texts in UTC
+ * with milliseconds, and what is null is left out.
  */
 #ifndef ACQUIT_LEDGER_PROJECT_H
 #define ACQUIT_LEDGER_PROJECT_H
@@ -43,5 +44,10 @@ const char *attempt_status(const struct authorization *authorization);
 const char *refund_status(const struct refund *refund);
 /* The authorization that counts: the captured one, else the last one tried; NULL when none was. */
 const struct authorization *current_authorization(const struct payment *payment);
+
+/* The place in a list behind a row of it, "<createdAtMs>-<seq>", as people and programs are given it and give it back. */
+enum { PROJECTION_PLACE_SIZE = 48 };
+void projection_place(const json_t *row, char ret[static PROJECTION_PLACE_SIZE]);
+int projection_place_parse(const char *text, int64_t *ret_ms, int64_t *ret_seq) MUST_CHECK; /* -1: it is none */
 
 #endif

@@ -115,7 +115,7 @@ static struct db_result *compare(struct db *db, const struct page *page, struct 
         db_array_add(&counts, number);
     }
     for (int table = 0; table < VIEW_TABLE_COUNT; table++)
-        rows[table] = json_encode(page->projection.rows[table]);
+        rows[table] = json_dumps(page->projection.rows[table], JSON_COMPACT);
     const char *params[] = {db_array_text(&ids), db_array_text(&counts), rows[VIEW_PAYMENT],
                             rows[VIEW_ATTEMPT],  rows[VIEW_REFUND],      rows[VIEW_COMMISSION]};
     struct db_result *differences = db_query(db, DIFFERENCES, 6, params, err);

@@ -29,7 +29,7 @@ struct texts {
 static void texts_make(const struct projection *projection, struct texts *ret)
 {
     for (int table = 0; table < VIEW_TABLE_COUNT; table++)
-        ret->of[table] = json_encode(projection->rows[table]);
+        ret->of[table] = json_dumps(projection->rows[table], JSON_COMPACT);
 }
 
 static void texts_free(struct texts *texts)

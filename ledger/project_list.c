@@ -1,6 +1,6 @@
 /* project_list.c - lists of payments from the projections, page by page
  *
- * Each filter has an index that ends in seq, the page's key, so that a page costs what it shows. The statement has only the conditions that were asked
+ * Each filter has an index that ends in (created_at, seq), the page's key, so that a page costs what it shows. The statement has only the conditions that were asked
  * for: one for all, with `or $n is null`, could use none of them.
  */
 #include <stdio.h>
@@ -36,11 +36,19 @@ static void add_condition(struct query *query, const char *condition, const char
     add(query, text);
 }
 
+static void add_place(struct query *query, const char *at, const char *seq)
+{
+    query->params[0] = at;
+    query->params[1] = seq;
+    query->param_count = 2;
+    add(query, " where (created_at, seq) < ($1::timestamptz, $2::bigint)");
+}
+
 static void add_limit(struct query *query, const char *limit)
 {
     char text[64];
     query->params[query->param_count++] = limit;
-    snprintf(text, sizeof text, " order by seq desc limit $%d::int", query->param_count);
+    snprintf(text, sizeof text, " order by created_at desc, seq desc limit $%d::int", query->param_count);
     add(query, text);
 }
 
@@ -115,7 +123,7 @@ static const char *time_text(int64_t wall_ms, char ret[static CLOCK_TEXT_SIZE])
 json_t *projection_list(struct db *db, const struct projection_filter *filter, struct err *err)
 {
     struct query query = {0};
-    char before[NUMBER_SIZE], limit[NUMBER_SIZE], from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE];
+    char before[NUMBER_SIZE], limit[NUMBER_SIZE], from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
     if (filter->limit < 1 || filter->limit > PROJECTION_LIST_MAX + 1) {
         err_set(err, ERR_INVALID, "a page has 1 to %d rows", PROJECTION_LIST_MAX);
         return NULL;
@@ -123,7 +131,8 @@ json_t *projection_list(struct db *db, const struct projection_filter *filter, s
     snprintf(limit, sizeof limit, "%d", filter->limit);
     snprintf(before, sizeof before, "%lld", (long long)filter->before_seq);
     add_columns(&query);
-    add_condition(&query, "seq <", "bigint", filter->before_seq > 0 ? before : NULL);
+    if (filter->before_seq > 0)
+        add_place(&query, clock_format(filter->before_ms, at), before);
     add_condition(&query, "publisher =", "text", filter->publisher);
     add_condition(&query, "status =", "text", filter->status);
     add_condition(&query, "provider =", "text", filter->provider);

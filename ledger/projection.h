@@ -68,14 +68,14 @@ enum { PROJECTION_LIST_MAX = 200 /* rows of a page; one more may be read */ };
 
 struct projection_filter {
     const char *publisher, *status, *provider, *currency, *merchant, *reference_type, *reference_id; /* NULL: any */
-    int64_t from_ms, to_ms; /* received at or after, and before; wall time, 0: any */
-    int64_t before_seq;     /* page key: payments older than this one; 0: from the newest */
-    int limit;              /* 1..PROJECTION_LIST_MAX + 1 */
+    int64_t from_ms, to_ms;        /* received at or after, and before; wall time, 0: any */
+    int64_t before_ms, before_seq; /* payments older than the one with these; 0: from the newest */
+    int limit;                     /* 1..PROJECTION_LIST_MAX + 1 */
 };
 /* Payments, newest first, as the keeper has projected them, an object each: "paymentId", "seq", "status", "amount", "currency", "flow", "publisher",
  * "provider", "reason", "refundedAmount", "capturedAmount", "merchant", "referenceType", "referenceId", "description", "contradiction", and
- * "createdAtMs", "updatedAtMs". A member that is null in the table is not there. A page is stable: whoever goes on with the seq of its last
- * row misses no payment that was there when he began, and sees none twice, whatever is received meanwhile. NULL on failure. */
+ * "createdAtMs", "updatedAtMs". A member that is null in the table is not there. A page is stable: whoever goes on behind its last row
+ * misses no payment that was there when he began, and sees none twice, whatever is received meanwhile. NULL on failure. */
 json_t *projection_list(struct db *db, const struct projection_filter *filter, struct err *err) MUST_CHECK;
 
 #endif

@@ -9,7 +9,7 @@
 
 create table view.payment (
     payment_id uuid primary key,
-    seq bigint not null, -- of `received`: the key of pages, newest first
+    seq bigint not null, -- of `received`; with created_at the key of pages, newest first
     facts integer not null,
     publisher text collate "C" not null,
     merchant text collate "C" not null,
@@ -31,7 +31,7 @@ create table view.payment (
     provider text collate "C", -- of the captured authorization, else of the last one tried
     provider_reference text,
     customer_id text,
-    reference_type text,
+    reference_type text collate "C",
     reference_id text collate "C",
     description text,
     metadata jsonb,
@@ -39,14 +39,14 @@ create table view.payment (
     created_at timestamptz not null,
     updated_at timestamptz not null
 ) with (fillfactor = 80); -- later facts mostly change what no index has
-create index payment_seq on view.payment (seq);
-create index payment_publisher on view.payment (publisher, seq);
-create index payment_status on view.payment (status, seq);
-create index payment_provider on view.payment (provider, seq) where provider is not null;
-create index payment_currency on view.payment (currency, seq);
-create index payment_merchant on view.payment (merchant, seq);
-create index payment_reference on view.payment (reference_id, seq) where reference_id is not null;
-create index payment_created on view.payment (created_at);
+create index payment_publisher on view.payment (publisher, created_at, seq);
+create index payment_status on view.payment (status, created_at, seq);
+create index payment_provider on view.payment (provider, created_at, seq) where provider is not null;
+create index payment_currency on view.payment (currency, created_at, seq);
+create index payment_merchant on view.payment (merchant, created_at, seq);
+create index payment_reference on view.payment (reference_id, created_at, seq) where reference_id is not null;
+create index payment_reference_type on view.payment (reference_type, created_at, seq) where reference_type is not null;
+create index payment_created on view.payment (created_at, seq);
 
 create table view.attempt (
     payment_id uuid not null,
@@ -113,33 +113,34 @@ insert into view.progress (last_xid, last_seq) values ('0', 0);
 -- keep: rows of payments that were made of more facts than what stands there; then the keeper has come to (new_xid, new_seq), unless that is null.
 create function view.keep(payments jsonb, attempts jsonb, refunds jsonb, commissions jsonb, new_xid xid8, new_seq bigint)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    written uuid[]; -- what goes with a row that was not written is older, too, or there already
 begin
     perform from view.progress for update;
-    insert into view.payment as t
-    select w.* from jsonb_populate_recordset(null::view.payment, payments) w
-    on conflict (payment_id) do update set
-        seq = excluded.seq, facts = excluded.facts, publisher = excluded.publisher, merchant = excluded.merchant, flow = excluded.flow,
-        status = excluded.status, reason = excluded.reason, error_code = excluded.error_code, error_message = excluded.error_message,
-        decided_by = excluded.decided_by, decided_at = excluded.decided_at, contradiction = excluded.contradiction, currency = excluded.currency,
-        exponent = excluded.exponent, amount = excluded.amount, captured_amount = excluded.captured_amount,
-        refunded_amount = excluded.refunded_amount, payment_method = excluded.payment_method, provider = excluded.provider,
-        provider_reference = excluded.provider_reference, customer_id = excluded.customer_id, reference_type = excluded.reference_type,
-        reference_id = excluded.reference_id, description = excluded.description, metadata = excluded.metadata, expires_at = excluded.expires_at,
-        created_at = excluded.created_at, updated_at = excluded.updated_at
-    where t.facts < excluded.facts;
+    with made as (
+        insert into view.payment as t
+        select w.* from jsonb_populate_recordset(null::view.payment, payments) w
+        on conflict (payment_id) do update set
+            seq = excluded.seq, facts = excluded.facts, publisher = excluded.publisher, merchant = excluded.merchant, flow = excluded.flow,
+            status = excluded.status, reason = excluded.reason, error_code = excluded.error_code, error_message = excluded.error_message,
+            decided_by = excluded.decided_by, decided_at = excluded.decided_at, contradiction = excluded.contradiction, currency = excluded.currency,
+            exponent = excluded.exponent, amount = excluded.amount, captured_amount = excluded.captured_amount,
+            refunded_amount = excluded.refunded_amount, payment_method = excluded.payment_method, provider = excluded.provider,
+            provider_reference = excluded.provider_reference, customer_id = excluded.customer_id, reference_type = excluded.reference_type,
+            reference_id = excluded.reference_id, description = excluded.description, metadata = excluded.metadata, expires_at = excluded.expires_at,
+            created_at = excluded.created_at, updated_at = excluded.updated_at
+        where t.facts < excluded.facts
+        returning payment_id)
+    select array_agg(payment_id) into written from made;
     insert into view.attempt as t
-    select w.* from jsonb_populate_recordset(null::view.attempt, attempts) w
-    join jsonb_to_recordset(payments) as made (payment_id uuid, facts integer) using (payment_id)
-    join view.payment p on p.payment_id = w.payment_id and p.facts = made.facts
+    select w.* from jsonb_populate_recordset(null::view.attempt, attempts) w where w.payment_id = any(written)
     on conflict (payment_id, attempt_number) do update set
         attempt_id = excluded.attempt_id, provider = excluded.provider, status = excluded.status, provider_reference = excluded.provider_reference,
         error_code = excluded.error_code, error_message = excluded.error_message, gateway_response = excluded.gateway_response,
         doubts = excluded.doubts, created_at = excluded.created_at, updated_at = excluded.updated_at
     where t.* is distinct from excluded.*;
     insert into view.refund as t
-    select w.* from jsonb_populate_recordset(null::view.refund, refunds) w
-    join jsonb_to_recordset(payments) as made (payment_id uuid, facts integer) using (payment_id)
-    join view.payment p on p.payment_id = w.payment_id and p.facts = made.facts
+    select w.* from jsonb_populate_recordset(null::view.refund, refunds) w where w.payment_id = any(written)
     on conflict (payment_id, refund_number) do update set
         refund_id = excluded.refund_id, actor = excluded.actor, status = excluded.status, amount = excluded.amount,
         commission_amount = excluded.commission_amount, reason = excluded.reason, provider_reference = excluded.provider_reference,
@@ -147,9 +148,7 @@ begin
         doubts = excluded.doubts, created_at = excluded.created_at, updated_at = excluded.updated_at
     where t.* is distinct from excluded.*;
     insert into view.commission as t
-    select w.* from jsonb_populate_recordset(null::view.commission, commissions) w
-    join jsonb_to_recordset(payments) as made (payment_id uuid, facts integer) using (payment_id)
-    join view.payment p on p.payment_id = w.payment_id and p.facts = made.facts
+    select w.* from jsonb_populate_recordset(null::view.commission, commissions) w where w.payment_id = any(written)
     on conflict (payment_id, capture_number) do update set
         commission_id = excluded.commission_id, rate_ppm = excluded.rate_ppm, amount = excluded.amount, reversed_amount = excluded.reversed_amount,
         type = excluded.type, status = excluded.status, created_at = excluded.created_at, updated_at = excluded.updated_at
@@ -231,11 +230,12 @@ create index act_at on ledger.act (at);
 create trigger insert_only before update or delete or truncate on ledger.act for each statement execute function ledger.refuse_change();
 alter table ledger.act enable always trigger insert_only;
 
-create function ledger.note_act(actor_type text, actor_id text, action text, object_type text, object_id text, reason text, diff jsonb)
+-- (actor type, actor, action, object type, object, reason, diff)
+create function ledger.note_act(text, text, text, text, text, text, jsonb)
 returns uuid language sql security definer set search_path = pg_catalog, pg_temp
 begin atomic
     insert into ledger.act (actor_type, actor_id, action, object_type, object_id, reason, diff)
-    values (actor_type, actor_id, action, object_type, object_id, reason, coalesce(diff, '{}'))
+    values ($1, $2, $3, $4, $5, $6, coalesce($7, '{}'))
     returning id;
 end;
 

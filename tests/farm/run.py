@@ -174,14 +174,12 @@ class Day:
         states = {}
         before = None
         while len(states) < len(self.payments):
-            arguments = ["payment", "list", "--limit", "200", "--json"] + (["--before", str(before)] if before else [])
+            arguments = ["payment", "list", "--limit", "200", "--json"] + (["--before", before] if before else [])
             page = json.loads(self.farm.acquit(*arguments))
-            rows = page["payments"]
-            if not rows:
+            states |= {row["paymentId"]: row["status"] for row in page["payments"]}
+            before = page.get("before")
+            if not before:
                 break
-            for row in rows:
-                states[row["paymentId"]] = row["status"]
-            before = rows[-1]["seq"]
         return states
 
     def read_ledger(self):

@@ -225,7 +225,7 @@ json_t *projection_list(struct db *db, const struct projection_filter *filter, s
     (void)db;
     (void)err;
     MUST(filter->limit >= 2 && filter->limit <= PROJECTION_LIST_MAX + 1 && strcmp(filter->publisher, "shop") == 0);
-    MUST(filter->before_seq >= 0);
+    MUST(filter->before_seq >= 0 && filter->before_ms >= 0);
     return json_pack("[{s:s, s:i, s:s, s:i, s:s, s:s, s:i, s:i, s:i}]", "paymentId", PAYMENT, "seq", 1, "status",
                      "completed", "amount", 2500, "currency", "EUR", "flow", "plain", "refundedAmount", 0,
                      "createdAtMs", 1, "updatedAtMs", 2);

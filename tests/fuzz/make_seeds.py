@@ -195,7 +195,7 @@ def ingress():
               request("POST", create, good, wait_ms="soon"), request("POST", create, good, prefer="respond-async, wait=\"5\"; x"),
               request("POST", create, good, authorization="Bearer nobody"), request("POST", create, good, authorization="-"),
               request("PUT", create, good), request("GET", "/nowhere"), request("GET", "/openapi.json"), request("GET", "/health"),
-              request("GET", "/api/payments", limit="2", cursor="9", state="completed", currency="EUR"), request("GET", "/api/payments", limit="0", state="x", currency="eur"),
+              request("GET", "/api/payments", limit="2", cursor="1764000000000-9", state="completed", currency="EUR"), request("GET", "/api/payments", limit="0", state="x", currency="eur"),
               request("GET", "/api/payments", gateway="stripe", begin="2026-11-20", end="2026-11-20T10:00:00Z"), request("GET", "/api/payments", begin="yesterday"),
               request("GET", f"/api/payments/{PAYMENT}"), request("HEAD", f"/api/payments/{PAYMENT}/status"), request("GET", f"/api/payments/status/{PAYMENT}"),
               request("GET", f"/api/payments/{PAYMENT}/events"), request("GET", "/api/payments/refunds/rf_" + "1" * 32), request("GET", "/api/payments/x")]

@@ -236,7 +236,7 @@ def test_pages_lose_and_double_nothing_while_payments_come(world):
     world.until_listed(later)
     assert ids(listed(world, merchant="paged", limit=200)[0]) == newest_first(world, there + later)
     by_hand = json.loads(world.farm.acquit("payment", "list", "--merchant", "paged", "--limit", "7", "--json"))
-    rest = json.loads(world.farm.acquit("payment", "list", "--merchant", "paged", "--before", str(by_hand["before"]), "--limit", "200", "--json"))
+    rest = json.loads(world.farm.acquit("payment", "list", "--merchant", "paged", "--before", by_hand["before"], "--limit", "200", "--json"))
     assert ids(by_hand["payments"] + rest["payments"]) == newest_first(world, there + later) and "before" not in rest
 
 
@@ -280,7 +280,7 @@ def test_each_filter(world):
     for row in listed(world, limit=6)[0]:
         told = world.http("GET", f"/api/payments/{row['paymentId']}")[1]["data"]
         assert row == {member: told[member] for member in row}  # the list and the payment say the same
-    for words in (["--state", "lost"], ["--from", "soon"], ["--limit", "0"]):
+    for words in (["--state", "lost"], ["--from", "soon"], ["--limit", "0"], ["--before", "7"]):
         assert world.farm.acquit("payment", "list", *words, check=False).returncode == 2
 
 

@@ -201,11 +201,11 @@ static void test_cells(void **state)
             "{\"amount\":1000,\"captured_amount\":1000,\"contradiction\":false,\"created_at\":\"2023-11-14T22:13:21."
             "000Z\","
             "\"currency\":\"EUR\",\"customer_id\":\"c-1\",\"decided_at\":\"2023-11-14T22:13:26.000Z\","
-            "\"decided_by\":\"shop\",\"description\":null,\"error_code\":null,\"error_message\":null,"
+            "\"decided_by\":\"shop\","
             "\"expires_at\":\"2023-11-14T22:14:20.000Z\",\"exponent\":2,\"facts\":9,\"flow\":\"plain\","
             "\"merchant\":\"m-1\",\"metadata\":{\"cart\":\"9\"},"
             "\"payment_id\":\"ac901701-0203-8404-8505-060708090a0b\",\"payment_method\":\"card\","
-            "\"provider\":\"stripe\",\"provider_reference\":\"pi_1\",\"publisher\":\"shop\",\"reason\":null,"
+            "\"provider\":\"stripe\",\"provider_reference\":\"pi_1\",\"publisher\":\"shop\","
             "\"reference_id\":\"e-17\",\"reference_type\":\"event\",\"refunded_amount\":400,\"seq\":1,"
             "\"status\":\"partially_refunded\",\"updated_at\":\"2023-11-14T22:13:29.000Z\"}",
         [VIEW_ATTEMPT] =
@@ -213,13 +213,12 @@ static void test_cells(void **state)
             "\"error_code\":\"card_declined\",\"error_message\":\"Your card was declined.\","
             "\"gateway_response\":{\"answerSha256\":\"bb\",\"requestSha256\":\"aa\",\"status\":200},"
             "\"payment_id\":\"ac901701-0203-8404-8505-060708090a0b\",\"provider\":\"simulated\","
-            "\"provider_reference\":null,\"status\":\"declined\",\"updated_at\":\"2023-11-14T22:13:23.000Z\"}",
-        [VIEW_REFUND] =
-            "{\"actor\":null,\"amount\":400,\"commission_amount\":10,\"created_at\":\"2023-11-14T22:13:28.000Z\","
-            "\"doubts\":0,\"error_code\":null,\"error_message\":null,\"gateway_response\":null,"
-            "\"payment_id\":\"ac901701-0203-8404-8505-060708090a0b\",\"provider_reference\":null,"
-            "\"reason\":\"one seat less\",\"refund_id\":\"?\",\"refund_number\":1,\"status\":\"completed\","
-            "\"updated_at\":\"2023-11-14T22:13:29.000Z\"}",
+            "\"status\":\"declined\",\"updated_at\":\"2023-11-14T22:13:23.000Z\"}",
+        [VIEW_REFUND] = "{\"amount\":400,\"commission_amount\":10,\"created_at\":\"2023-11-14T22:13:28.000Z\","
+                        "\"doubts\":0,"
+                        "\"payment_id\":\"ac901701-0203-8404-8505-060708090a0b\","
+                        "\"reason\":\"one seat less\",\"refund_id\":\"?\",\"refund_number\":1,\"status\":\"completed\","
+                        "\"updated_at\":\"2023-11-14T22:13:29.000Z\"}",
         [VIEW_COMMISSION] =
             "{\"amount\":25,\"capture_number\":1,\"commission_id\":\"?\",\"created_at\":\"2023-11-14T22:13:27.000Z\","
             "\"payment_id\":\"ac901701-0203-8404-8505-060708090a0b\",\"rate_ppm\":25000,\"reversed_amount\":10,"
@@ -288,7 +287,7 @@ static void test_strange_bodies(void **state)
     assert_string_equal(text(&projection, VIEW_PAYMENT, 0, "created_at"), "1970-01-01T00:00:00.001Z");
     static const char *const none[] = {"expires_at", "payment_method", "metadata", "reference_id"};
     for (size_t i = 0; i < COUNT(none); i++)
-        assert_true(json_is_null(json_object_get(row(&projection, VIEW_PAYMENT, 0), none[i])));
+        assert_null(json_object_get(row(&projection, VIEW_PAYMENT, 0), none[i]));
     assert_int_equal(json_array_size(projection.rows[VIEW_COMMISSION]), 0);
     projection_clear(&projection);
     facts_clear(&facts);

@@ -46,7 +46,8 @@ static struct answer read_listing(struct request *request, struct listing *ret)
     if (params_int(request_query(request, "limit"), LIST_LIMIT_DEFAULT, 1, PROJECTION_LIST_MAX, &ret->limit, &err) < 0)
         answer_invalid(&answer, "limit", "%s", err.text);
     err_clear(&err);
-    if (params_int(request_query(request, "cursor"), 0, 0, INT64_MAX, &ret->filter.before_seq, &err) < 0)
+    const char *cursor = request_query(request, "cursor");
+    if (cursor && projection_place_parse(cursor, &ret->filter.before_ms, &ret->filter.before_seq) < 0)
         answer_invalid(&answer, "cursor", "take it from nextCursor of the page before");
     if (ret->filter.currency && !currency_find(ret->filter.currency))
         answer_invalid(&answer, "currency", "is no ISO 4217 code; write one like EUR, in capitals");
@@ -61,12 +62,12 @@ static struct answer read_listing(struct request *request, struct listing *ret)
 static json_t *page_of(const json_t *rows, size_t limit)
 {
     json_t *payments = json_array();
-    char cursor[24] = "";
+    char cursor[PROJECTION_PLACE_SIZE] = "";
     for (size_t i = 0; i < json_array_size(rows) && i < limit; i++) {
         const json_t *row = json_array_get(rows, i);
         json_array_append_new(payments, view_listed(row));
         if (i + 1 == limit && json_array_size(rows) > limit)
-            snprintf(cursor, sizeof cursor, "%lld", (long long)json_integer_value(json_object_get(row, "seq")));
+            projection_place(row, cursor);
     }
     return json_pack("{s:o, s:s?}", "payments", payments, "nextCursor", *cursor ? cursor : NULL);
 }

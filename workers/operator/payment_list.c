@@ -32,12 +32,7 @@ const struct option_row payment_list_options[] = {
      .most = PROJECTION_LIST_MAX,
      .value = "N",
      .sentence = "at most so many (default 20)"},
-    {.name = "before",
-     .kind = OPTION_INT,
-     .least = 0,
-     .most = INT64_MAX,
-     .value = "SEQ",
-     .sentence = "older than this; from the end of a list"},
+    {.name = "before", .kind = OPTION_TEXT, .value = "PLACE", .sentence = "older than this; from the end of a list"},
     {0},
 };
 
@@ -71,6 +66,15 @@ static int read_reference(const char *text, char type[static REFERENCE_SIZE], st
     const char *id = colon ? colon + 1 : text;
     filter->reference_id = id && *id ? id : NULL;
     return 0;
+}
+
+static int read_place(const struct args *args, struct projection_filter *filter, struct err *err)
+{
+    const char *text = args_text(args, "before", NULL);
+    if (!text || projection_place_parse(text, &filter->before_ms, &filter->before_seq) == 0)
+        return 0;
+    return err_set(err, ERR_INVALID, "--before: %s is no place in a list; take it from the end of the list before",
+                   text);
 }
 
 static void set_time(json_t *view, const char *member, int64_t wall_ms)
@@ -112,7 +116,7 @@ static void print_row(struct table *table, const json_t *view)
     table_row(table, cells);
 }
 
-static void print_listing(const json_t *views, int64_t before)
+static void print_listing(const json_t *views, const char *before)
 {
     static const char *const headings[] = {"RECEIVED",  "PAYMENT",  "STATE",  ">AMOUNT", "FLOW",
                                            "PUBLISHER", "PROVIDER", "REASON", NULL};
@@ -120,8 +124,8 @@ static void print_listing(const json_t *views, int64_t before)
     for (size_t i = 0; i < json_array_size(views); i++)
         print_row(table, json_array_get(views, i));
     table_print(table, "no payments", stdout);
-    if (before)
-        printf("more: --before %lld\n", (long long)before);
+    if (*before)
+        printf("more: --before %s\n", before);
     table_free(table);
 }
 
@@ -135,20 +139,20 @@ int cmd_payment_list(struct op *op, struct err *err)
                                        .provider = args_text(args, "provider", NULL),
                                        .currency = args_text(args, "currency", NULL),
                                        .merchant = args_text(args, "merchant", NULL),
-                                       .before_seq = args_int(args, "before", 0),
                                        .limit = (int)limit + 1};
     if (check_state(filter.status, err) < 0 || read_time(args, "from", &filter.from_ms, err) < 0 ||
-        read_time(args, "to", &filter.to_ms, err) < 0 ||
+        read_time(args, "to", &filter.to_ms, err) < 0 || read_place(args, &filter, err) < 0 ||
         read_reference(args_text(args, "reference", NULL), reference_type, &filter, err) < 0 || !operator_db(op, err))
         return -1;
     json_auto_t *rows = projection_list(op->db, &filter, err);
     json_auto_t *views = json_array();
     for (size_t i = 0; i < json_array_size(rows) && i < limit; i++)
         json_array_append_new(views, row_view(json_array_get(rows, i)));
-    int64_t before = json_array_size(rows) > limit ? json_int(json_array_get(views, limit - 1), "seq", 0) : 0;
+    char before[PROJECTION_PLACE_SIZE] = "";
+    if (json_array_size(rows) > limit)
+        projection_place(json_array_get(rows, limit - 1), before);
     if (rows && op->json)
-        operator_print(before ? json_pack("{s:O, s:I}", "payments", views, "before", (json_int_t)before)
-                              : json_pack("{s:O}", "payments", views));
+        operator_print(json_pack("{s:O, s:s*}", "payments", views, "before", *before ? before : NULL));
     else if (rows)
         print_listing(views, before);
     return rows ? 0 : -1;
