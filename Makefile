@@ -130,7 +130,7 @@ test:                                               ## unit tests and system tes
 	@$(PYTHON) tests/run.py $(if $(T),-k '$(T)')
 
 .PHONY: units
-units: $(UNITS) $(PROBES)
+units: $(UNITS) $(PROBES) $(BENCHES)
 
 .PHONY: asan
 asan:                                               ## the same tests with all programs under the sanitizers; T=name

@@ -90,9 +90,9 @@ class Copy:
         for table, trigger in triggers:
             self.sql(f"alter table {table} enable always trigger {trigger}")
 
-    def reseal(self, key=None):
+    def reseal(self, key=None, order="e.xid, e.seq"):
         """Every hash anew, in blocks of the sizes there were; new heads if somebody signs them."""
-        rows = self.sql((sealing.FACT + " join ledger.seal_leaf l using (payment_id, slot) order by e.xid, e.seq").format(at=sealing.time_of("e.at")))
+        rows = self.sql((sealing.FACT + f" join ledger.seal_leaf l using (payment_id, slot) order by {order}").format(at=sealing.time_of("e.at")))
         leaves = list(sealing.leaves_of(self, rows))
         heights = self.sql("select height, size from ledger.seal order by height")
         self.tamper(*(f"update ledger.seal_leaf set hash = '\\x{digest.hex()}' where payment_id = '{row[0]}' and slot = '{row[1]}'"
@@ -190,6 +190,14 @@ def test_an_honest_ledger_is_good(world, copy, real_key):
     assert {"hold", "post", "transfer", "in_doubt"} <= kinds, kinds
     live = json.loads(world.farm.acquit("ledger", "verify", "--json", "--heads", world.farm.path("heads")))
     assert live["good"], live
+
+
+def test_any_number_of_jobs_finds_the_same(copy):
+    answers = [copy.verify("--jobs", jobs) for jobs in ("1", "3", "16")]
+    assert answers[0]["good"] and answers[0] == answers[1] == answers[2], answers
+    copy.tamper("update ledger.event set actor = 'somebody' where mod(seq, 41) = 0")
+    told = [sorted(json.dumps(fault, sort_keys=True) for fault in copy.verify("--jobs", jobs)["faults"]) for jobs in ("1", "16")]
+    assert told[0] == told[1] and len(told[0]) == copy.sql("select count(*) from ledger.event where mod(seq, 41) = 0")[0][0], told
 
 
 def test_people_read_it_too(world, sealed):
@@ -446,6 +454,67 @@ def transfer_of_no_payment(copy, key):
                 f" currency, 'capture', 'transfer', debit, credit from ledger.transfer where kind = 'post' and payment_id = {ONE}")
 
 
+def sealed_out_of_order(copy, key):
+    """Two facts of one block change places in the tree; every hash and every head is right."""
+    first = copy.sql("select size from ledger.seal order by height limit 1")[0][0]
+    copy.tamper(f"update ledger.seal_leaf set position = 1000000 where position = {first}",
+                f"update ledger.seal_leaf set position = {first} where position = {first + 1}",
+                f"update ledger.seal_leaf set position = {first + 1} where position = 1000000")
+    copy.reseal(key, "l.position")
+
+
+def leaf_of_another_slot(copy, key):
+    copy.tamper("update ledger.seal_leaf set slot = 'pop:revoked' where position = 4")
+
+
+def block_ends_elsewhere(copy, key):
+    copy.tamper("update ledger.seal set last_seq = last_seq + 1 where height = 2")
+
+
+def fact_in_another_partition(copy, key):
+    """No hash tells: `began` is not in a leaf, and need not be."""
+    copy.tamper(f"update ledger.event set began = began + 100 where slot ~ '^notice:' and payment_id = {ONE}")
+
+
+def transfer_in_another_partition(copy, key):
+    copy.tamper(f"update ledger.transfer set began = began + 100 where slot = 'capture' and leg = 1 and payment_id = {ONE}")
+
+
+def payment_forgotten(copy, key):
+    copy.tamper(f"delete from ledger.payment where payment_id = {ONE}")
+
+
+def partition_of(copy):
+    return copy.sql("select min(inhrelid::regclass::text) from pg_inherits where inhparent = 'ledger.event'::regclass")[0][0]
+
+
+def partition_trigger_dropped(copy, key):
+    copy.sql(f"drop trigger insert_only on {partition_of(copy)}")
+
+
+def partition_trigger_disabled(copy, key):
+    copy.sql(f"alter table {partition_of(copy)} disable trigger fence")
+
+
+def partition_granted(copy, key):
+    copy.sql(f"grant insert on {partition_of(copy)} to acquit_worker")
+
+
+def partition_of_ones_own(copy, key):
+    """In a schema where nobody looks, and without a trigger."""
+    copy.sql("create table public.event_extra (like ledger.event including defaults including constraints)")
+    copy.sql("alter table ledger.event attach partition public.event_extra for values from ('2099-01-01') to ('2099-04-01')")
+
+
+def rows_inherited(copy, key):
+    """A table whose rows are seen as the parent's."""
+    copy.sql("create table public.more_commands () inherits (ledger.command)")
+
+
+def partition_constrained(copy, key):
+    copy.sql(f"alter table {partition_of(copy)} add constraint more check (slot <> 'capture')")
+
+
 def view_falsified(copy, key):
     definition = copy.sql("select pg_get_viewdef('ledger.in_doubt'::regclass)")[0][0].rstrip().rstrip(";")
     copy.sql(f"create or replace view ledger.in_doubt as {definition.replace('NOT (EXISTS', '(EXISTS')}")
@@ -454,6 +523,15 @@ def view_falsified(copy, key):
 def projection_changed(copy, key):
     copy.sql(f"update view.payment set status = 'failed' where payment_id = {ONE}")
 
+
+# The twelve that the ledger has to tell, whoever makes them.
+TWELVE = {
+    "edit one byte of a body": body_edited, "change an amount and recompute every hash without the key": amount_rehashed, "swap two rows": rows_swapped,
+    "delete a middle row": middle_row_deleted, "delete the last sealed rows": last_rows_deleted, "delete the last blocks": last_blocks_deleted,
+    "insert a back-dated row": row_back_dated, "move a fact to another payment": fact_moved_to_another_payment, "replace the key": key_replaced,
+    "fork after a published head, with the real key": forked, "change a projection": projection_changed,
+    "drop a trigger": trigger_dropped,
+}
 
 # what is done, the rule that tells, and whether such a fault names the payment
 MUTATIONS = [
@@ -476,8 +554,14 @@ MUTATIONS = [
     (command_deleted, "command", True), (command_of_another_body, "command", True), (letter_deleted, "dead-letter", False),
     (transfer_of_another_transaction, "transfer", True), (transfer_of_no_payment, "transfer", False), (view_falsified, "balance", False),
     (projection_changed, "projection", True),
+    (sealed_out_of_order, "row-moved", False), (leaf_of_another_slot, "row-missing", False), (leaf_of_another_slot, "row-added", False),
+    (block_ends_elsewhere, "block", False), (fact_in_another_partition, "home", True), (transfer_in_another_partition, "home", True),
+    (payment_forgotten, "home", True), (partition_trigger_dropped, "trigger", False), (partition_trigger_disabled, "trigger", False),
+    (partition_granted, "grant", False), (partition_of_ones_own, "trigger", False), (partition_of_ones_own, "schema", False),
+    (rows_inherited, "schema", False), (partition_constrained, "schema", False),
 ]
 ONLY_HEADS_TELL = {forked, last_blocks_deleted}
+assert set(TWELVE.values()) <= {row[0] for row in MUTATIONS}
 
 
 @pytest.mark.parametrize("mutation", list(dict.fromkeys(row[0] for row in MUTATIONS)), ids=lambda mutation: mutation.__name__)
@@ -529,6 +613,47 @@ def test_going_on_from_a_block(copy):
     copy.tamper(change.format(*late))
     assert rules(copy.verify("--since", str(middle))) == {"row-changed"}
     assert copy.verify()["faultCount"] == 2
+
+
+# --- of any size ---
+
+MEMORY_KB = 4 * 1024  # more for 27 000 facts more, which are 12 MB
+
+
+def verified(farm, url, key):
+    """What the verification says, and the most memory that it had, in KB."""
+    command = [farm.program("acquit"), "ledger", "verify", "--json", "--key", key, "--config", farm.config]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"ACQUIT_LEDGER_URL": url}) as process:
+        answer = json.loads(process.stdout.read())
+        _, process.returncode, usage = os.wait4(process.pid, 0)
+    return answer, usage.ru_maxrss
+
+
+def test_a_larger_ledger_takes_no_more_memory(world, tmp_path):
+    """Ledgers of tests/bench/ledger_fill, which are good, and of which one fact in thousands is not."""
+    services, fill = world.farm.services, os.path.join(world.farm.build, "bench", "ledger_fill")
+    key = tmp_path / "key"
+    public = world.farm.acquit("ledger", "keygen", "--origin", "acquit.bench/ledger", str(key)).strip()
+    peaks = []
+    with contextlib.ExitStack() as end:
+        for payments in (500, 5000):
+            name = f"verify_fill_{payments}"
+            services.psql(f"drop database if exists {name}", database="postgres")
+            services.psql(f"create database {name}", database="postgres")
+            end.callback(services.psql, f"drop database {name}", database="postgres")
+            url = services.pg_url.rsplit("/", 1)[0] + "/" + name
+            world.farm.acquit("migrate", environment={"ACQUIT_LEDGER_URL": url})
+            subprocess.run([fill, "--payments", str(payments), "--key", key, url], check=True, capture_output=True, timeout=60)
+            answer, peak = verified(world.farm, url, public)
+            assert answer["good"] and (answer["facts"], answer["payments"], answer["transfers"]) == (6 * payments, payments, 3 * payments), answer
+            peaks.append(peak)
+        services.psql("alter table ledger.event disable trigger user; update ledger.event set actor = 'somebody' where slot = 'capture' and seq ="
+                      " (select max(seq) from ledger.event where slot = 'capture' and seq < 20000); alter table ledger.event enable always trigger insert_only;"
+                      " alter table ledger.event enable always trigger check_home; alter table ledger.event enable always trigger fence", database=name)
+        answer = verified(world.farm, url, public)[0]
+        assert rules(answer) == {"row-changed"} and answer["faultCount"] == 1, answer["faults"]
+    if os.path.basename(world.farm.build) != "asan":
+        assert peaks[1] - peaks[0] < MEMORY_KB, peaks
 
 
 # --- while it is written to ---
