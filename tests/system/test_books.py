@@ -50,6 +50,9 @@ WITHOUT_TRIGGERS = "alter table {0} disable trigger user; {1}; alter table {0} e
     ("insert into ledger.floor_balance values ('wallet:c', 'EUR', 1, 0, 0, 0)", "floor", "never declared"),
     (WITHOUT_TRIGGERS.format("ledger.account_floor", "update ledger.account_floor set floor_minor = -9 where name = 'wallet:a'"), "floor", "wallet:a EUR"),
     (WITHOUT_TRIGGERS.format("ledger.account_floor", "insert into ledger.account_floor values ('wallet:a', 'EUR', 2, -9)"), "floor", "declaration 2"),
+    ("insert into ledger.archive (name, act, began_to, payments, facts, transfers, leaves, file, file_sha256) values ('2020q1', 'archived', '2020-04-01',"
+     " 1, 1, 1, repeat('0', 64), 'x', repeat('0', 64)); insert into ledger.archive_balance select id, 'wallet:a', 'EUR', 10, 40 from ledger.archive",
+     "floor", "posted 30"),
     ("alter table ledger.account drop constraint account_chart; insert into ledger.account (name, currency) values ('cash:me', 'EUR')",
      "chart", "account cash:me in EUR is open"),
     ("alter table ledger.transfer drop constraint transfer_chart; with p as (insert into ledger.payment (payment_id) values (gen_random_uuid())"
@@ -146,6 +149,7 @@ def test_what_is_in_doubt_and_held_has_an_age(world):
     third = doubtful(world, "CHF", 1300, "stripe.capture", "capture")
     _, rows = report(world, "CHF")
     assert rows["in_doubt:stripe"]["since"] == rows["in_doubt:stripe"]["oldest"]["at"] > later["since"], "zero in between counts"
+    assert rows["receivable:stripe"]["since"] == rows["receivable:stripe"]["oldest"]["at"] > held["since"], "what was posted is off the account"
     farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
     world.wait_state(third, "completed")
 

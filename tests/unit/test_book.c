@@ -230,7 +230,10 @@ static void test_facts_that_cannot_be_are_refused(void **state)
     err_clear(&err);
     assert_int_equal(book_refund_share(&b.p, 1, &share, &err), -1);
     assert_int_equal(err.code, ERR_INTERNAL);
+    bench_end(&b);
     err_clear(&err);
+    bench_start(&b, 1000, 25000);
+    bench_capture(&b, 1000);
     bench_accept(&b, 10, INT64_MIN);
     assert_int_equal(book_refund_share(&b.p, 1, &share, &err), -1);
     assert_int_equal(err.code, ERR_INTERNAL);
