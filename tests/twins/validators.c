@@ -405,7 +405,7 @@ static json_t *make_statement(const struct call *call, const struct validation *
     name_of(name, call->validator);
     text_time(at, v ? v->changed_at : 0, true);
     text_print(text, sizeof text, "acquit-pop-state-v1\n%s\n%s\n%s\n%s\n%s\n%s\n", call->payment, status,
-               vote ? verdict_of(v) : "none", v ? at : "none", name, nonce);
+               vote ? json_string_value(json_object_get(vote, "verdict")) : "none", v ? at : "none", name, nonce);
     if (!keys_sign(forged ? call->validator % keys_count() + 1 : call->validator, text, strlen(text), signature))
         abort();
     char *base64 = text_base64(signature, sizeof signature);

@@ -11,8 +11,9 @@
 
 #include <cmocka.h>
 
+#include "workers/operator/agreement.h" /* before COMMITTED and RESERVED become histories */
+
 #include "tests/unit/saga_text.h"
-#include "workers/operator/agreement.h"
 
 enum { GRACE_MS = 60000, STAND_STILL_MS = 30000 };
 static const int64_t AT_MS = 1795168800000;
