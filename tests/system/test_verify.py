@@ -197,7 +197,8 @@ def test_any_number_of_jobs_finds_the_same(copy):
     assert answers[0]["good"] and answers[0] == answers[1] == answers[2], answers
     copy.tamper("update ledger.event set actor = 'somebody' where mod(seq, 41) = 0")
     told = [sorted(json.dumps(fault, sort_keys=True) for fault in copy.verify("--jobs", jobs)["faults"]) for jobs in ("1", "16")]
-    assert told[0] == told[1] and len(told[0]) == copy.sql("select count(*) from ledger.event where mod(seq, 41) = 0")[0][0], told
+    changed = [fault for fault in told[0] if '"row-changed"' in fault]  # a projection may tell, too
+    assert told[0] == told[1] and len(changed) == copy.sql("select count(*) from ledger.event where mod(seq, 41) = 0")[0][0], told
 
 
 def test_people_read_it_too(world, sealed):

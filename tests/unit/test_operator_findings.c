@@ -245,7 +245,8 @@ static void test_completion(void **state)
             assert_true(option && option < end);
         }
     }
-    assert_non_null(strstr(text, "'payment show') options='--personal --config --json --help' values='--config' ids='payment'"));
+    assert_non_null(
+        strstr(text, "'payment show') options='--personal --config --json --help' values='--config' ids='payment'"));
     assert_non_null(strstr(text, "ids='dlq'"));
     free(text);
 }
