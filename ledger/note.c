@@ -102,22 +102,33 @@ static int check_writable(const struct checkpoint *checkpoint, const char *key_n
     return 0;
 }
 
-int checkpoint_sign(const struct checkpoint *checkpoint, const char *key_name,
-                    const uint8_t private_key[static ED25519_KEY_SIZE], char ret[static NOTE_SIZE_MAX], struct err *err)
+int note_sign(char note[static NOTE_SIZE_MAX], size_t size, const char *key_name,
+              const uint8_t private_key[static ED25519_KEY_SIZE], struct err *err)
 {
     uint8_t public_key[ED25519_KEY_SIZE], signed_bytes[SIGNED_SIZE];
     char base64[SIGNED_TEXT + 1];
+    size_t used = size + strlen(note + size);
+    if (!note_name_valid(key_name))
+        return err_set(err, ERR_INVALID, "'%s' is no name of a key: 1 to %d bytes, no blank and no '+'", key_name,
+                       NOTE_NAME_SIZE - 1);
+    if (used + 1 + PREFIX_SIZE + strlen(key_name) + 1 + SIGNED_TEXT + 1 >= NOTE_SIZE_MAX)
+        return err_set(err, ERR_LIMIT, "a note has at most %d bytes", NOTE_SIZE_MAX - 1);
+    ed25519_public(private_key, public_key);
+    key_id(key_name, public_key, signed_bytes);
+    ed25519_sign(private_key, note, size, signed_bytes + KEY_ID_SIZE);
+    base64_encode(signed_bytes, sizeof signed_bytes, base64);
+    snprintf(note + used, NOTE_SIZE_MAX - used, "%s%s%s %s\n", used == size ? "\n" : "", PREFIX, key_name, base64);
+    return 0;
+}
+
+int checkpoint_sign(const struct checkpoint *checkpoint, const char *key_name,
+                    const uint8_t private_key[static ED25519_KEY_SIZE], char ret[static NOTE_SIZE_MAX], struct err *err)
+{
     if (check_writable(checkpoint, key_name, err) != 0)
         return -1;
     size_t size = write_text(checkpoint, ret);
-    if (size + 1 + PREFIX_SIZE + strlen(key_name) + 1 + SIGNED_TEXT + 1 >= NOTE_SIZE_MAX)
-        return err_set(err, ERR_LIMIT, "a checkpoint has at most %d bytes", NOTE_SIZE_MAX - 1);
-    ed25519_public(private_key, public_key);
-    key_id(key_name, public_key, signed_bytes);
-    ed25519_sign(private_key, ret, size, signed_bytes + KEY_ID_SIZE);
-    base64_encode(signed_bytes, sizeof signed_bytes, base64);
-    snprintf(ret + size, NOTE_SIZE_MAX - size, "\n%s%s %s\n", PREFIX, key_name, base64);
-    return 0;
+    return size < NOTE_SIZE_MAX ? note_sign(ret, size, key_name, private_key, err)
+                                : err_set(err, ERR_LIMIT, "a checkpoint has at most %d bytes", NOTE_SIZE_MAX - 1);
 }
 
 /* --- reading --- */
@@ -142,6 +153,30 @@ static const struct note_key *signer(const char *line, const char *text, size_t 
             return key;
     }
     return NULL;
+}
+
+size_t note_text_size(const char *note)
+{
+    const char *end = NULL; /* the last empty line: what stands before it is the text */
+    for (const char *at = strstr(note, "\n\n"); at; at = strstr(at + 1, "\n\n"))
+        end = at + 1;
+    return end ? (size_t)(end - note) : 0;
+}
+
+bool note_signed_by(const char *note, int n, const struct note_key *key)
+{
+    char line[2 * NOTE_NAME_SIZE + SIGNED_TEXT];
+    size_t size = note_text_size(note);
+    const char *at = size ? note + size + 1 : "";
+    for (; n > 0 && *at; n--) {
+        at += strcspn(at, "\n");
+        at += *at == '\n';
+    }
+    size_t length = strcspn(at, "\n");
+    if (!at[0] || at[length] != '\n' || length >= sizeof line || strncmp(at, PREFIX, PREFIX_SIZE) != 0)
+        return false;
+    snprintf(line, sizeof line, "%.*s", (int)length, at);
+    return signer(line, note, size, key, 1);
 }
 
 /* Takes the next line off, without its end; NULL when there is none. */
@@ -191,15 +226,12 @@ int checkpoint_open(char *text, const struct note_key *keys, size_t key_count, s
     size_t whole = strlen(text);
     if (whole >= NOTE_SIZE_MAX || whole < 2 || text[whole - 1] != '\n')
         return err_set(err, ERR_INVALID, "the note is too long, or does not end with a line");
-    char *end = NULL; /* of the text: the last empty line */
-    for (char *at = strstr(text, "\n\n"); at; at = strstr(at + 1, "\n\n"))
-        end = at + 1;
-    if (!end)
+    size_t size = note_text_size(text);
+    if (size == 0)
         return err_set(err, ERR_INVALID, "the note has no signatures");
-    size_t size = (size_t)(end - text);
-    char *rest = end + 1, *line;
+    char *rest = text + size + 1, *line;
     *ret_key = NULL;
-    *end = '\0'; /* the text ends here for its own lines, the signature is over what stands before */
+    text[size] = '\0'; /* the text ends here for its own lines, the signature is over what stands before */
     for (int n = 0; (line = take_line(&rest)); n++) {
         if (n == NOTE_SIGNATURES_MAX || strncmp(line, PREFIX, PREFIX_SIZE) != 0)
             return err_set(err, ERR_INVALID, "the note has too many signatures, or a line among them that is none");
@@ -209,4 +241,12 @@ int checkpoint_open(char *text, const struct note_key *keys, size_t key_count, s
     if (!*ret_key)
         return err_set(err, ERR_INVALID, "none of the given keys has signed the note");
     return read_text(text, ret, err);
+}
+
+int checkpoint_read(char *text, struct checkpoint *ret)
+{
+    struct err why = {0};
+    size_t size = note_text_size(text);
+    text[size] = '\0';
+    return size > 0 ? read_text(text, ret, &why) : -1;
 }

@@ -38,6 +38,19 @@ int note_key_parse(const char *text, struct note_key *ret, struct err *err) MUST
 void note_key_format(const struct note_key *key, char ret[static NOTE_KEY_SIZE]);
 bool note_name_valid(const char *name);
 
+/* --- any text that is signed --- */
+
+/* Adds a signature line over the first `size` bytes of `note`, a text whose last line ends there; the first signature brings the empty line before
+ * it. ERR_LIMIT when it does not fit, ERR_INVALID for a name that is none. */
+int note_sign(char note[static NOTE_SIZE_MAX], size_t size, const char *key_name,
+              const uint8_t private_key[static ED25519_KEY_SIZE], struct err *err) MUST_CHECK;
+/* The bytes of the text, without the empty line and the signatures; 0 when it is no note. */
+size_t note_text_size(const char *note);
+/* Is signature line `n` (from 0) by this key, and good? */
+bool note_signed_by(const char *note, int n, const struct note_key *key);
+
+/* --- checkpoints --- */
+
 /* What a checkpoint states. */
 struct checkpoint {
     char origin[NOTE_NAME_SIZE];
@@ -56,5 +69,7 @@ int checkpoint_sign(const struct checkpoint *checkpoint, const char *key_name,
  * included. `text` is changed and has to outlive *ret. */
 int checkpoint_open(char *text, const struct note_key *keys, size_t key_count, struct checkpoint *ret,
                     const struct note_key **ret_key, struct err *err) MUST_CHECK;
+/* The same without looking at who signed it. `text` is changed and has to outlive *ret. */
+int checkpoint_read(char *text, struct checkpoint *ret) MUST_CHECK;
 
 #endif

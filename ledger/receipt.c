@@ -10,7 +10,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 
-enum { HASH_TEXT_SIZE = 4 * ((SHA256_SIZE + 2) / 3) + 1, NAMED_SIZE = SLOT_SIZE + 48 };
+enum { NAMED_SIZE = SLOT_SIZE + 48 };
 
 static const char FORMAT[] = "acquit-receipt";
 const char RECEIPT_ABOUT[] =
@@ -19,7 +19,8 @@ const char RECEIPT_ABOUT[] =
     "The summary is derived from them. Votes, and hashes of what providers were asked and answered, stand in the "
     "bodies. That no further facts exist is not proven.";
 
-static const char *const RECEIPT_MEMBERS[] = {"format", "version", "payment", "about", "summary", "head", "facts"};
+static const char *const RECEIPT_MEMBERS[] = {"format",  "version", "payment", "about",
+                                              "summary", "head",    "keys",    "facts"};
 static const char *const ITEM_MEMBERS[] = {"position", "proof", "fact", "transfers"};
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -105,17 +106,6 @@ static json_t *named_transfers(const json_t *transfers)
     return list;
 }
 
-static json_t *proof_texts(const struct merkle_proof *proof)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < proof->count; i++) {
-        char text[HASH_TEXT_SIZE];
-        base64_encode(proof->hashes[i].bytes, SHA256_SIZE, text);
-        json_array_append_new(list, json_string(text));
-    }
-    return list;
-}
-
 json_t *receipt_fact(const char *const values[static FACT_COLUMN_COUNT], const json_t *transfers, uint64_t position,
                      const struct merkle_proof *proof, uint64_t size, const struct hash *root, struct err *err)
 {
@@ -130,11 +120,12 @@ json_t *receipt_fact(const char *const values[static FACT_COLUMN_COUNT], const j
     json_t *columns = json_object();
     for (size_t i = 0; i < FACT_COLUMN_COUNT; i++)
         json_object_set_new(columns, fact_columns[i], text_or_null(values[i]));
-    return json_pack("{s:I, s:o, s:o, s:o}", "position", (json_int_t)position, "proof", proof_texts(proof), "fact",
-                     columns, "transfers", named_transfers(transfers));
+    return json_pack("{s:I, s:o, s:o, s:o}", "position", (json_int_t)position, "proof",
+                     proof_write_hashes(proof->hashes, proof->count), "fact", columns, "transfers",
+                     named_transfers(transfers));
 }
 
-json_t *receipt_make(const char *payment, const char *head, json_t *facts, struct err *err)
+json_t *receipt_make(const char *payment, const char *head, json_t *keys, json_t *facts, struct err *err)
 {
     struct facts read = {0};
     struct payment folded = {0};
@@ -143,115 +134,33 @@ json_t *receipt_make(const char *payment, const char *head, json_t *facts, struc
         err_set(err, ERR_LIMIT, "a receipt has at most %d facts, and this payment has %zu", RECEIPT_FACTS_MAX,
                 json_array_size(facts));
     else if (take_facts(payment, facts, &read, err) == 0 && fold(&read, &folded, err) == 0)
-        receipt = json_pack("{s:s, s:i, s:s, s:s, s:o, s:s, s:O}", "format", FORMAT, "version", RECEIPT_VERSION,
+        receipt = json_pack("{s:s, s:i, s:s, s:s, s:o, s:s, s:O*, s:O}", "format", FORMAT, "version", RECEIPT_VERSION,
                             "payment", payment, "about", RECEIPT_ABOUT, "summary", summary_of(&folded, read.count),
-                            "head", head, "facts", facts);
+                            "head", head, "keys", keys, "facts", facts);
     payment_clear(&folded);
     facts_clear(&read);
+    json_decref(keys);
     json_decref(facts);
     return receipt;
 }
 
-char *receipt_text(const json_t *receipt)
-{
-    return json_dumps(receipt, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-}
-
 /* --- checking: the form --- */
-
-static int unfit(struct err *err, const char *what)
-{
-    return err_set(err, ERR_CONFLICT, "%s", what);
-}
-
-/* These members and no other. */
-static bool has_exactly(const json_t *object, const char *const *names, size_t count)
-{
-    bool good = json_object_size(object) == count;
-    for (size_t i = 0; good && i < count; i++)
-        good = json_object_get(object, names[i]);
-    return good;
-}
-
-static json_t *load(const char *bytes, size_t size, struct err *err)
-{
-    json_error_t why;
-    if (size > RECEIPT_SIZE_MAX) {
-        err_set(err, ERR_CONFLICT, "a receipt has at most %d bytes", RECEIPT_SIZE_MAX);
-        return NULL;
-    }
-    json_t *value = json_loadb(size ? bytes : "", size, JSON_REJECT_DUPLICATES, &why);
-    if (!value)
-        err_set(err, ERR_CONFLICT, "the receipt is no JSON, or has a member twice: line %d, column %d", why.line,
-                why.column);
-    return value;
-}
 
 static int check_form(const json_t *receipt, struct err *err)
 {
     const json_t *facts = json_object_get(receipt, "facts");
-    if (!has_exactly(receipt, RECEIPT_MEMBERS, COUNT(RECEIPT_MEMBERS)))
-        return unfit(err, "the receipt lacks a member, or has one more than it should");
+    if (!proof_has(receipt, RECEIPT_MEMBERS, COUNT(RECEIPT_MEMBERS), "keys"))
+        return proof_unfit(err, "the receipt lacks a member, or has one more than it should");
     if (strcmp(json_text(receipt, "format", ""), FORMAT) != 0 || json_int(receipt, "version", 0) != RECEIPT_VERSION)
-        return unfit(err, "format, version: this is no receipt of version 1");
+        return proof_unfit(err, "format, version: this is no receipt of version 1");
     if (strcmp(json_text(receipt, "about", ""), RECEIPT_ABOUT) != 0)
-        return unfit(err, "about: the text is not that of a receipt");
+        return proof_unfit(err, "about: the text is not that of a receipt");
     if (!json_is_array(facts) || json_array_size(facts) == 0 || json_array_size(facts) > RECEIPT_FACTS_MAX)
-        return unfit(err, "facts: the receipt has none, or too many");
-    return 0;
-}
-
-/* --- checking: the head --- */
-
-/* A receipt's head carries the ledger's own signature alone, since nobody could tell whether another belongs there. */
-static bool signed_once(const char *head)
-{
-    const char *end = NULL;
-    for (const char *at = strstr(head, "\n\n"); at; at = strstr(at + 1, "\n\n"))
-        end = at;
-    const char *line_end = end ? strchr(end + 2, '\n') : NULL;
-    return line_end && !line_end[1];
-}
-
-static int check_head(const char *head, const struct note_key *keys, size_t key_count, struct receipt *ret,
-                      struct err *err)
-{
-    char copy[NOTE_SIZE_MAX];
-    struct checkpoint checkpoint;
-    const struct note_key *by;
-    struct err why = {0};
-    if (strlen(head) >= sizeof copy || !signed_once(head))
-        return unfit(err, "head: it is no checkpoint with one signature");
-    snprintf(copy, sizeof copy, "%s", head);
-    if (checkpoint_open(copy, keys, key_count, &checkpoint, &by, &why) != 0)
-        return err_set(err, ERR_CONFLICT, "head: %s", why.text);
-    if (strcmp(by->name, checkpoint.origin) != 0)
-        return unfit(err, "head: it is signed by a key that is another ledger's");
-    if (checkpoint.line_count == 0 || seal_line_parse(checkpoint.lines[0], &ret->line) != 0)
-        return unfit(err, "head: it does not say which block it ends");
-    ret->key = *by;
-    ret->size = checkpoint.size;
-    ret->root = checkpoint.root;
-    sha256_hex(head, strlen(head), ret->head_sha256);
+        return proof_unfit(err, "facts: the receipt has none, or too many");
     return 0;
 }
 
 /* --- checking: the facts --- */
-
-static int read_proof(const json_t *texts, struct merkle_proof *ret)
-{
-    ret->count = 0;
-    if (!json_is_array(texts) || json_array_size(texts) > MERKLE_PROOF_MAX)
-        return -1;
-    for (size_t i = 0; i < json_array_size(texts); i++) {
-        const char *text = json_string_value(json_array_get(texts, i));
-        size_t size = 0;
-        if (!text || base64_decode(text, ret->hashes[ret->count++].bytes, SHA256_SIZE, &size) != 0 ||
-            size != SHA256_SIZE)
-            return -1;
-    }
-    return 0;
-}
 
 /* As leaf_of() takes them; NULL when they have another form. */
 static json_t *unnamed_transfers(const json_t *transfers)
@@ -259,7 +168,7 @@ static json_t *unnamed_transfers(const json_t *transfers)
     json_t *list = json_is_array(transfers) ? json_array() : NULL;
     for (size_t i = 0; list && i < json_array_size(transfers); i++) {
         const json_t *named = json_array_get(transfers, i);
-        if (!has_exactly(named, transfer_columns, TRANSFER_COLUMN_COUNT)) {
+        if (!proof_has(named, transfer_columns, TRANSFER_COLUMN_COUNT, NULL)) {
             json_decref(list);
             return NULL;
         }
@@ -274,7 +183,7 @@ static json_t *unnamed_transfers(const json_t *transfers)
 /* Texts or nulls. */
 static bool read_columns(const json_t *columns, const char *ret[static FACT_COLUMN_COUNT])
 {
-    bool good = has_exactly(columns, fact_columns, FACT_COLUMN_COUNT);
+    bool good = proof_has(columns, fact_columns, FACT_COLUMN_COUNT, NULL);
     for (size_t i = 0; good && i < FACT_COLUMN_COUNT; i++) {
         const json_t *value = json_object_get(columns, fact_columns[i]);
         good = json_is_string(value) || json_is_null(value);
@@ -305,11 +214,12 @@ static int check_leaf(const json_t *item, const char *const *values, const struc
     if (!good)
         return err_set(err, ERR_CONFLICT, "%s: its transfers have not the form of transfers", name);
     if (!json_is_integer(position) || json_integer_value(position) < 0 ||
-        (uint64_t)json_integer_value(position) >= receipt->size)
+        (uint64_t)json_integer_value(position) >= receipt->head.size)
         return err_set(err, ERR_CONFLICT, "%s: its position is not in the head's tree", name);
-    if (read_proof(json_object_get(item, "proof"), &proof) != 0)
+    if (proof_read_hashes(json_object_get(item, "proof"), proof.hashes, MERKLE_PROOF_MAX, &proof.count) != 0)
         return err_set(err, ERR_CONFLICT, "%s: its proof is no list of hashes", name);
-    if (!merkle_included(&leaf, (uint64_t)json_integer_value(position), receipt->size, &proof, &receipt->root))
+    if (!merkle_included(&leaf, (uint64_t)json_integer_value(position), receipt->head.size, &proof,
+                         &receipt->head.root))
         return err_set(err, ERR_CONFLICT,
                        "%s: it does not lead to the head's root; a column, a transfer, the position or the proof is "
                        "not what was sealed",
@@ -326,7 +236,7 @@ static int check_facts(const struct receipt *receipt, const char *payment, struc
         const json_t *item = json_array_get(items, i);
         const char *values[FACT_COLUMN_COUNT] = {NULL};
         char name[NAMED_SIZE];
-        bool good = has_exactly(item, ITEM_MEMBERS, COUNT(ITEM_MEMBERS)) &&
+        bool good = proof_has(item, ITEM_MEMBERS, COUNT(ITEM_MEMBERS), NULL) &&
                     read_columns(json_object_get(item, "fact"), values) && values[COLUMN_PAYMENT] &&
                     values[COLUMN_SLOT];
         name_fact(i, values[COLUMN_SLOT], name);
@@ -361,7 +271,7 @@ static int check_summary(const json_t *summary, const struct receipt *receipt, s
             return err_set(err, ERR_CONFLICT, "summary.%s: another value follows from the facts", name);
     }
     if (json_object_size(summary) != json_object_size(derived))
-        return unfit(err, "summary: it has a member more than it should");
+        return proof_unfit(err, "summary: it has a member more than it should");
     return 0;
 }
 
@@ -378,17 +288,16 @@ int receipt_check(const char *bytes, size_t size, const struct note_key *keys, s
                   struct err *err)
 {
     *ret = (struct receipt){0};
-    ret->value = load(bytes, size, err);
+    ret->value = proof_load(bytes, size, err);
     if (!ret->value || check_form(ret->value, err) != 0)
         return -1;
     const char *payment = json_text(ret->value, "payment", "");
     const json_t *items = json_object_get(ret->value, "facts");
     struct err why = {0};
-    if (check_head(json_text(ret->value, "head", ""), keys, key_count, ret, err) != 0 ||
-        check_facts(ret, payment, err) != 0)
+    if (proof_check_head(ret->value, keys, key_count, &ret->head, err) != 0 || check_facts(ret, payment, err) != 0)
         return -1;
     if (take_facts(payment, items, &ret->facts, &why) != 0 || fold(&ret->facts, &ret->payment, &why) != 0)
-        return unfit(err, why.text);
+        return proof_unfit(err, why.text);
     ret->transfer_count = count_transfers(items);
     return check_summary(json_object_get(ret->value, "summary"), ret, err);
 }

@@ -1,12 +1,12 @@
 /* receipt.h - what happened to one payment, for somebody who has nothing of ours but a public key (docs/sealing.md)
  *
  * Pure: a receipt is made from parts that somebody read, and checked from its bytes and the keys alone. It is one JSON object: the facts of the
- * payment with their transfers, every column as the text that was hashed, each with its place in the tree, and one signed head. The summary is
- * derived, and derived again by whoever checks. Nothing in a receipt may stand otherwise than it was written, so any change is seen.
+ * payment with their transfers, every column as the text that was hashed, each with its place in the tree, and one signed head (proof.h). The
+ * summary is derived, and derived again by whoever checks. Nothing in a receipt may stand otherwise than it was written, so any change is seen.
  *
  *     {"format": "acquit-receipt", "version": 1, "payment": "<uuid>", "about": RECEIPT_ABOUT,
  *      "summary": {"state", "amount", "currency", "captured", "refunded", "facts"}, "head": "<signed checkpoint>",
- *      "facts": [{"position": 17, "proof": ["<base64>", ...], "fact": {FACT_COLUMNS}, "transfers": [{TRANSFER_COLUMNS}, ...]}, ...]}
+ *      "keys": [...] if there are any, "facts": [{"position": 17, "proof": ["<base64>", ...], "fact": {FACT_COLUMNS}, "transfers": [{TRANSFER_COLUMNS}, ...]}, ...]}
  *
  * Facts stand in the order of the tree; values are texts or null.
  */
@@ -14,13 +14,11 @@
 #define ACQUIT_LEDGER_RECEIPT_H
 
 #include "ledger/leaf.h"
-#include "ledger/note.h"
+#include "ledger/proof.h"
 #include "ledger/saga.h"
-#include "ledger/seal.h"
 
 enum {
     RECEIPT_VERSION = 1,
-    RECEIPT_SIZE_MAX = 32 * 1024 * 1024, /* bytes: it may be a stranger's */
     RECEIPT_FACTS_MAX = 8192,
 };
 extern const char RECEIPT_ABOUT[]; /* what a reader without these pages needs to know */
@@ -32,23 +30,17 @@ extern const char RECEIPT_ABOUT[]; /* what a reader without these pages needs to
 json_t *receipt_fact(const char *const values[static FACT_COLUMN_COUNT], const json_t *transfers, uint64_t position,
                      const struct merkle_proof *proof, uint64_t size, const struct hash *root,
                      struct err *err) MUST_CHECK;
-/* The whole, of `facts` by position (taken over). NULL with ERR_NOT_FOUND when they are no payment's, ERR_LIMIT, or saga_fold()'s error. */
-json_t *receipt_make(const char *payment, const char *head, json_t *facts, struct err *err) MUST_CHECK;
-/* As it is written to a file; the caller frees it with free(). */
-char *receipt_text(const json_t *receipt);
+/* The whole, of `facts` by position and `keys` (both taken over; NULL: the key never changed). NULL with ERR_NOT_FOUND when they are no payment's, ERR_LIMIT, or saga_fold()'s error. */
+json_t *receipt_make(const char *payment, const char *head, json_t *keys, json_t *facts, struct err *err) MUST_CHECK;
 
 /* --- checking one --- */
 
 /* A receipt that was found good: what is proven. */
 struct receipt {
     json_t *value;
-    struct note_key key; /* that signed the head */
-    uint64_t size;       /* leaves of the head's tree */
-    struct hash root;
-    struct seal_line line;
-    char head_sha256[SHA256_HEX_SIZE]; /* of the head's whole text: the same as of its file */
-    struct facts facts;                /* in the order of the tree */
-    struct payment payment;            /* folded from them */
+    struct proof_head head;
+    struct facts facts;     /* in the order of the tree */
+    struct payment payment; /* folded from them */
     size_t transfer_count;
 };
 

@@ -6,105 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json.h"
+#include "common/clock.h"
 #include "common/mem.h"
-#include "ledger/leaf.h"
-
-enum { NODE_STEP = 4, NUMBER_SIZE = 24, HASH_TEXT_SIZE = 2 + SHA256_HEX_SIZE };
+#include "ledger/key_change.h"
+#include "ledger/map_keep.h"
+#include "ledger/seal_internal.h"
 
 struct sealer {
     struct sealer_options options;
     char origin[NOTE_NAME_SIZE];
     uint8_t private_key[ED25519_KEY_SIZE];
+    char change[KEY_CHANGE_SIZE]; /* "": the key was there from the first */
+    struct note_key key, old_key;
+
     bool loaded; /* what follows is the ledger's last block */
     struct merkle_edge edge;
     int64_t height; /* of the next block */
     int epoch;      /* of the last block, then the ledger's */
-    char last_xid[NUMBER_SIZE], last_seq[NUMBER_SIZE];
+    struct seal_place last;
     char head[NOTE_SIZE_MAX]; /* "" before the first */
+    struct map_line map;      /* as it states it */
+    bool change_due;          /* it is the old key's: the next block begins with the statement */
+
+    struct map_keep *keep;
+    bool map_ready;                    /* as far as it is known, keep can be refreshed */
+    struct map_line new_map;           /* what the next head states; size 0: what the last one did */
+    struct db_statement map_statement; /* what keeps it */
+    int64_t map_at_ms;                 /* when it was refreshed, monotonic */
 };
-
-/* --- lines of heads --- */
-
-void seal_line_format(const struct seal_line *line, char ret[static SEAL_LINE_SIZE])
-{
-    snprintf(ret, SEAL_LINE_SIZE, "acquit-seal-v1 epoch=%d block=%" PRId64 " previous=%s", line->epoch, line->height,
-             *line->previous ? line->previous : "-");
-}
-
-int seal_line_parse(const char *text, struct seal_line *ret)
-{
-    char previous[SHA256_HEX_SIZE], again[SEAL_LINE_SIZE];
-    *ret = (struct seal_line){0};
-    if (sscanf(text, "acquit-seal-v1 epoch=%9d block=%18" SCNd64 " previous=%64s", &ret->epoch, &ret->height,
-               previous) != 3)
-        return -1;
-    snprintf(ret->previous, sizeof ret->previous, "%s", strcmp(previous, "-") == 0 ? "" : previous);
-    seal_line_format(ret, again); /* one way to write it */
-    return strcmp(again, text) == 0 ? 0 : -1;
-}
-
-/* --- the tree in the database --- */
-
-static const char *number(char ret[static NUMBER_SIZE], int64_t value)
-{
-    snprintf(ret, NUMBER_SIZE, "%" PRId64, value);
-    return ret;
-}
-
-static int read_hash(const struct db_result *rows, int row, int column, struct hash *ret)
-{
-    const char *text = db_value(rows, row, column); /* "\x" and hex digits */
-    return text && strlen(text) == HASH_TEXT_SIZE - 1 ? hex_decode(text + 2, ret->bytes, SHA256_SIZE) : -1;
-}
-
-static const char *hash_text(const struct hash *hash, char ret[static HASH_TEXT_SIZE])
-{
-    memcpy(ret, "\\x", 2);
-    hex_encode(hash->bytes, SHA256_SIZE, ret + 2);
-    return ret;
-}
-
-static int lost(uint64_t position, int level, struct err *err)
-{
-    return err_set(err, ERR_CONFLICT, "the sealed tree lacks its node %" PRIu64 " of level %d", position, level);
-}
-
-/* The roots of 2^span subtrees of level - span, which are kept, in one query; joined. */
-static int joined_root(struct db *db, int level, int span, uint64_t position, struct hash *ret, struct err *err)
-{
-    char kept[NUMBER_SIZE], begin[NUMBER_SIZE], end[NUMBER_SIZE];
-    const char *params[] = {number(begin, (int64_t)(position << span)), number(end, (int64_t)((position + 1) << span)),
-                            number(kept, level - span)};
-    struct db_result *rows =
-        db_query(db,
-                 level == span ? "select hash from ledger.seal_leaf where position >= $1::bigint and"
-                                 " position < $2::bigint and $3::int = 0 order by position"
-                               : "select hash from ledger.seal_node where position >= $1::bigint and"
-                                 " position < $2::bigint and level = $3::int order by position",
-                 3, params, err);
-    struct merkle_edge edge = {0};
-    bool good = rows && db_rows(rows) == 1 << span;
-    for (int row = 0; good && row < 1 << span; row++) {
-        struct hash root;
-        good = read_hash(rows, row, 0, &root) == 0;
-        merkle_append(&edge, &root, NULL, NULL);
-    }
-    *ret = merkle_root(&edge);
-    bool answered = rows;
-    db_result_free(rows);
-    return good ? 0 : answered ? lost(position, level, err) : -1;
-}
-
-static int stored_subtree(void *arg, int level, uint64_t position, struct hash *ret, struct err *err)
-{
-    return joined_root(arg, level, level % NODE_STEP, position, ret, err);
-}
-
-struct merkle_source seal_source(struct db *db)
-{
-    return (struct merkle_source){stored_subtree, db};
-}
 
 /* --- where the ledger stands --- */
 
@@ -119,24 +48,50 @@ static int load_edge(struct sealer *sealer, uint64_t size, struct err *err)
     return 0;
 }
 
-/* The last head has to be ours, and that of the tree that stands there. */
-static int check_head(const struct sealer *sealer, const char *text, int64_t height, struct err *err)
+/* The last head has to be ours, or of the key that names ours, and that of the tree that stands there. */
+static int check_head(struct sealer *sealer, struct err *err)
 {
     char copy[NOTE_SIZE_MAX];
-    struct note_key key = {0};
+    struct note_key keys[] = {sealer->key, sealer->old_key};
     struct checkpoint head;
     const struct note_key *by;
     struct err why = {0};
-    snprintf(key.name, sizeof key.name, "%s", sealer->origin);
-    ed25519_public(sealer->private_key, key.public_key);
-    snprintf(copy, sizeof copy, "%s", text);
-    if (checkpoint_open(copy, &key, 1, &head, &by, &why) != 0)
-        return err_set(err, ERR_CONFLICT, "the head of block %" PRId64 " is not ours: %s", height, why.text);
+    int64_t height = sealer->height - 1;
+    snprintf(copy, sizeof copy, "%s", sealer->head);
+    if (checkpoint_open(copy, keys, *sealer->change ? 2 : 1, &head, &by, &why) != 0)
+        return err_set(err, ERR_CONFLICT,
+                       "the head of block %" PRId64
+                       " is not of our key, nor of one that names it (`acquit ledger rotate-key`): %s",
+                       height, why.text);
     struct hash root = merkle_root(&sealer->edge);
     if (head.size != sealer->edge.size || !hash_equal(&head.root, &root))
         return err_set(err, ERR_CONFLICT, "the head of block %" PRId64 " is not that of the tree in the ledger",
                        height);
+    sealer->change_due = by == &keys[1];
+    sealer->map = (struct map_line){0};
+    for (size_t i = 1; i < head.line_count; i++)
+        if (map_line_parse(head.lines[i], &sealer->map) == 0)
+            break;
     return 0;
+}
+
+static void forget_map(struct sealer *sealer)
+{
+    map_keep_reset(sealer->keep);
+    sealer->map_ready = false;
+    sealer->new_map = (struct map_line){0};
+}
+
+static int load_last(struct sealer *sealer, const struct db_result *rows, struct err *err)
+{
+    sealer->height = db_int(rows, 0, 0) + 1;
+    sealer->epoch = (int)db_int(rows, 0, 1);
+    snprintf(sealer->last.xid, sizeof sealer->last.xid, "%s", db_value(rows, 0, 3));
+    snprintf(sealer->last.seq, sizeof sealer->last.seq, "%s", db_value(rows, 0, 4));
+    snprintf(sealer->head, sizeof sealer->head, "%s", db_value(rows, 0, 5));
+    if (load_edge(sealer, (uint64_t)db_int(rows, 0, 2), err) != 0)
+        return -1;
+    return check_head(sealer, err);
 }
 
 static int load(struct sealer *sealer, struct err *err)
@@ -147,23 +102,15 @@ static int load(struct sealer *sealer, struct err *err)
                                       0, NULL, err);
     if (!rows)
         return -1;
-    int r = 0;
+    forget_map(sealer);
     sealer->height = 0;
     sealer->epoch = 1;
     sealer->edge = (struct merkle_edge){0};
-    snprintf(sealer->last_xid, sizeof sealer->last_xid, "0");
-    snprintf(sealer->last_seq, sizeof sealer->last_seq, "0");
+    sealer->last = (struct seal_place){"0", "0"};
     sealer->head[0] = '\0';
-    if (db_rows(rows) > 0) {
-        sealer->height = db_int(rows, 0, 0) + 1;
-        sealer->epoch = (int)db_int(rows, 0, 1);
-        snprintf(sealer->last_xid, sizeof sealer->last_xid, "%s", db_value(rows, 0, 3));
-        snprintf(sealer->last_seq, sizeof sealer->last_seq, "%s", db_value(rows, 0, 4));
-        snprintf(sealer->head, sizeof sealer->head, "%s", db_value(rows, 0, 5));
-        r = load_edge(sealer, (uint64_t)db_int(rows, 0, 2), err);
-        if (r == 0)
-            r = check_head(sealer, sealer->head, sealer->height - 1, err);
-    }
+    sealer->map = (struct map_line){0};
+    sealer->change_due = false;
+    int r = db_rows(rows) > 0 ? load_last(sealer, rows, err) : 0;
     db_result_free(rows);
     sealer->loaded = r == 0;
     return r;
@@ -171,52 +118,73 @@ static int load(struct sealer *sealer, struct err *err)
 
 /* --- a block --- */
 
-/* Rows to insert, column by column. */
-struct block {
-    struct merkle_edge edge;
-    struct db_array positions, payments, slots, hashes; /* leaves */
-    struct db_array node_levels, node_positions, node_hashes;
-    char last_xid[NUMBER_SIZE], last_seq[NUMBER_SIZE];
-    int count;
-};
-
-static void block_clear(struct block *block)
+static int sign(const struct sealer *sealer, const struct block *block, const struct map_line *map,
+                char ret[static NOTE_SIZE_MAX], struct err *err)
 {
-    struct db_array *arrays[] = {&block->positions,   &block->payments,       &block->slots,      &block->hashes,
-                                 &block->node_levels, &block->node_positions, &block->node_hashes};
-    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
-        db_array_free(arrays[i]);
+    char text[SEAL_LINE_SIZE], map_text[MAP_LINE_SIZE];
+    struct seal_line line = {.height = sealer->height, .epoch = sealer->epoch};
+    struct checkpoint head = {.size = block->edge.size,
+                              .root = merkle_root(&block->edge),
+                              .line_count = map->size > 0 ? 2 : 1,
+                              .lines = {text, map_text}};
+    if (*sealer->head)
+        sha256_hex(sealer->head, strlen(sealer->head), line.previous);
+    seal_line_format(&line, text);
+    map_line_format(map, map_text);
+    snprintf(head.origin, sizeof head.origin, "%s", sealer->origin);
+    return checkpoint_sign(&head, sealer->origin, sealer->private_key, ret, err);
 }
 
-static void on_filled(void *arg, int level, uint64_t position, const struct hash *root)
+static int write_block(const struct sealer *sealer, struct block *block, const char *head, struct err *err)
 {
-    struct block *block = arg;
-    char text[NUMBER_SIZE], hash[HASH_TEXT_SIZE];
-    if (level == 0 || level % NODE_STEP != 0)
-        return;
-    db_array_add(&block->node_levels, number(text, level));
-    db_array_add(&block->node_positions, number(text, (int64_t)position));
-    db_array_add(&block->node_hashes, hash_text(root, hash));
+    char height[SEAL_NUMBER_SIZE], epoch[SEAL_NUMBER_SIZE], size[SEAL_NUMBER_SIZE], position[SEAL_NUMBER_SIZE];
+    const char *seal[] = {seal_number(height, sealer->height),
+                          seal_number(epoch, sealer->epoch),
+                          seal_number(size, (int64_t)block->edge.size),
+                          block->last.xid,
+                          block->last.seq,
+                          head};
+    const char *change[] = {seal_number(position, (int64_t)sealer->edge.size), sealer->change};
+    struct db_statement statements[BLOCK_STATEMENTS + 3] = {
+        {"insert into ledger.seal (height, epoch, size, last_xid, last_seq, head)"
+         " values ($1::bigint, $2::int, $3::bigint, $4::xid8, $5::bigint, $6::text)",
+         6, seal}};
+    size_t count = 1 + block_statements(block, statements + 1);
+    if (sealer->change_due)
+        statements[count++] = (struct db_statement){
+            "insert into ledger.seal_key (position, statement) values ($1::bigint, $2::text)", 2, change};
+    if (sealer->new_map.size > 0)
+        statements[count++] = sealer->map_statement;
+    return db_run(sealer->options.db, true, statements, count, NULL, err);
 }
 
-static int add_fact(struct block *block, const struct db_result *rows, int row, struct err *err)
+/* What was written is the last block now. */
+static void advance(struct sealer *sealer, const struct block *block, const struct map_line *map, const char *head)
 {
-    const char *values[FACT_COLUMN_COUNT];
-    char text[NUMBER_SIZE], hash[HASH_TEXT_SIZE];
-    struct hash leaf;
-    for (int i = 0; i < FACT_COLUMN_COUNT; i++)
-        values[i] = db_value(rows, row, i);
-    json_auto_t *transfers = json_loads(db_value(rows, row, FACT_COLUMN_COUNT), 0, NULL);
-    if (leaf_of(values, transfers, &leaf, err) != 0)
+    sealer->loaded = true;
+    sealer->edge = block->edge;
+    sealer->last = block->last;
+    sealer->change_due = false;
+    snprintf(sealer->head, sizeof sealer->head, "%s", head);
+    if (sealer->new_map.size > 0)
+        map_keep_written(sealer->keep);
+    sealer->map = *map;
+    sealer->new_map = (struct map_line){0};
+    int64_t height = sealer->height++;
+    if (sealer->options.sealed)
+        sealer->options.sealed(sealer->options.arg, head, height);
+}
+
+static int seal(struct sealer *sealer, struct block *block, struct err *err)
+{
+    const struct map_line map = sealer->new_map.size > 0 ? sealer->new_map : sealer->map;
+    char head[NOTE_SIZE_MAX];
+    if (sign(sealer, block, &map, head, err) != 0)
         return -1;
-    db_array_add(&block->positions, number(text, (int64_t)block->edge.size));
-    db_array_add(&block->payments, values[0]);
-    db_array_add(&block->slots, values[1]);
-    db_array_add(&block->hashes, hash_text(&leaf, hash));
-    merkle_append(&block->edge, &leaf, on_filled, block);
-    snprintf(block->last_xid, sizeof block->last_xid, "%s", values[6]);
-    snprintf(block->last_seq, sizeof block->last_seq, "%s", values[7]);
-    block->count++;
+    sealer->loaded = false; /* unless all of it was written */
+    if (write_block(sealer, block, head, err) != 0)
+        return -1;
+    advance(sealer, block, &map, head);
     return 0;
 }
 
@@ -230,104 +198,98 @@ static int note_epoch(struct sealer *sealer, int epoch, struct err *err)
     return 0;
 }
 
-/* The horizon first: rows below it cannot become more after it was read. */
-static struct db_result *read_rows(struct sealer *sealer, struct err *err)
+/* Slot key:<n>: the n-th change. */
+static int add_change(struct sealer *sealer, struct block *block, struct err *err)
 {
-    char horizon[NUMBER_SIZE], most[NUMBER_SIZE];
-    struct db_result *rows =
-        db_query(sealer->options.db, "select ledger.horizon(), coalesce((select max(epoch) from ledger.epoch), 1)", 0,
-                 NULL, err);
+    struct db_result *rows = db_query(sealer->options.db, "select count(*) + 1 from ledger.seal_key", 0, NULL, err);
     if (!rows)
-        return NULL;
-    snprintf(horizon, sizeof horizon, "%s", db_value(rows, 0, 0));
-    int r = note_epoch(sealer, (int)db_int(rows, 0, 1), err);
+        return -1;
+    char slot[SEAL_NUMBER_SIZE + 8];
+    struct hash leaf = key_change_leaf(sealer->change);
+    snprintf(slot, sizeof slot, "key:%" PRId64, db_int(rows, 0, 0));
     db_result_free(rows);
-    if (r != 0)
-        return NULL;
-    const char *params[] = {sealer->last_xid, sealer->last_seq, horizon, number(most, SEAL_BLOCK_MAX)};
-    return db_query(sealer->options.db,
-                    "select " LEAF_COLUMNS
-                    " from ledger.event e where (e.xid, e.seq) > ($1::xid8, $2::bigint) and e.xid < $3::xid8"
-                    " order by e.xid, e.seq limit $4::int",
-                    4, params, err);
-}
-
-static int sign(const struct sealer *sealer, const struct block *block, char ret[static NOTE_SIZE_MAX], struct err *err)
-{
-    char text[SEAL_LINE_SIZE];
-    struct seal_line line = {.height = sealer->height, .epoch = sealer->epoch};
-    struct checkpoint head = {
-        .size = block->edge.size, .root = merkle_root(&block->edge), .line_count = 1, .lines = {text}};
-    if (*sealer->head)
-        sha256_hex(sealer->head, strlen(sealer->head), line.previous);
-    seal_line_format(&line, text);
-    snprintf(head.origin, sizeof head.origin, "%s", sealer->origin);
-    return checkpoint_sign(&head, sealer->origin, sealer->private_key, ret, err);
-}
-
-static int write_block(const struct sealer *sealer, struct block *block, const char *head, struct err *err)
-{
-    char height[NUMBER_SIZE], epoch[NUMBER_SIZE], size[NUMBER_SIZE];
-    const char *leaves[] = {db_array_text(&block->positions), db_array_text(&block->payments),
-                            db_array_text(&block->slots), db_array_text(&block->hashes)};
-    const char *nodes[] = {db_array_text(&block->node_levels), db_array_text(&block->node_positions),
-                           db_array_text(&block->node_hashes)};
-    const char *seal[] = {number(height, sealer->height),
-                          number(epoch, sealer->epoch),
-                          number(size, (int64_t)block->edge.size),
-                          block->last_xid,
-                          block->last_seq,
-                          head};
-    const struct db_statement statements[] = {
-        {"insert into ledger.seal (height, epoch, size, last_xid, last_seq, head)"
-         " values ($1::bigint, $2::int, $3::bigint, $4::xid8, $5::bigint, $6::text)",
-         6, seal},
-        {"insert into ledger.seal_leaf (position, payment_id, slot, hash)"
-         " select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::bytea[])",
-         4, leaves},
-        {"insert into ledger.seal_node (level, position, hash)"
-         " select * from unnest($1::smallint[], $2::bigint[], $3::bytea[])",
-         3, nodes},
-    };
-    return db_run(sealer->options.db, true, statements, sizeof statements / sizeof statements[0], NULL, err);
-}
-
-static int seal_rows(struct sealer *sealer, const struct db_result *rows, struct err *err)
-{
-    struct block block = {.edge = sealer->edge};
-    char head[NOTE_SIZE_MAX];
-    int r = 0;
-    for (int row = 0; r == 0 && row < db_rows(rows); row++)
-        r = add_fact(&block, rows, row, err);
-    if (r == 0)
-        r = sign(sealer, &block, head, err);
-    sealer->loaded = false; /* unless all of it was written */
-    if (r == 0)
-        r = write_block(sealer, &block, head, err);
-    if (r == 0) {
-        sealer->loaded = true;
-        sealer->edge = block.edge;
-        memcpy(sealer->last_xid, block.last_xid, sizeof sealer->last_xid);
-        memcpy(sealer->last_seq, block.last_seq, sizeof sealer->last_seq);
-        snprintf(sealer->head, sizeof sealer->head, "%s", head);
-        int64_t height = sealer->height++;
-        if (sealer->options.sealed)
-            sealer->options.sealed(sealer->options.arg, head, height);
-    }
-    block_clear(&block);
-    return r == 0 ? db_rows(rows) : -1;
+    block_add(block, KEY_CHANGE_PAYMENT, slot, &leaf);
+    return 0;
 }
 
 int sealer_run(struct sealer *sealer, struct err *err)
 {
+    struct block block;
+    int epoch;
     if (!sealer->loaded && load(sealer, err) != 0)
         return -1;
-    struct db_result *rows = read_rows(sealer, err);
-    if (!rows)
+    block_begin(&block, &sealer->edge, &sealer->last);
+    int r = sealer->change_due ? add_change(sealer, &block, err) : 0;
+    if (r == 0)
+        r = block_read(&block, sealer->options.db, &epoch, err);
+    if (r == 0)
+        r = note_epoch(sealer, epoch, err);
+    if (r == 0 && (block.edge.size > sealer->edge.size || sealer->new_map.size > 0))
+        r = seal(sealer, &block, err);
+    int facts = block.facts;
+    block_clear(&block);
+    return r == 0 ? facts : -1;
+}
+
+/* --- the map --- */
+
+static bool is_map_due(const struct sealer *sealer)
+{
+    uint64_t behind = sealer->edge.size - map_keep_size(sealer->keep);
+    return behind >= SEAL_MAP_BEHIND_MAX ||
+           (behind > 0 && clock_monotonic_ms() - sealer->map_at_ms >= sealer->options.map_interval_ms);
+}
+
+int sealer_follow(struct sealer *sealer, struct err *err)
+{
+    if (!sealer->loaded && load(sealer, err) != 0)
         return -1;
-    int count = db_rows(rows) > 0 ? seal_rows(sealer, rows, err) : 0;
-    db_result_free(rows);
-    return count;
+    if (sealer->edge.size == 0 || sealer->new_map.size > 0)
+        return 0;
+    if (!sealer->map_ready || sealer->edge.size - map_keep_size(sealer->keep) > MAP_FOLLOW_LEAVES) {
+        int r = map_keep_step(sealer->keep, &sealer->map, sealer->edge.size, err);
+        sealer->map_ready = r == 0;
+        if (r != 0)
+            return r;
+    }
+    if (sealer->map.size == map_keep_size(sealer->keep) && !is_map_due(sealer))
+        return 0;
+    struct map_line line;
+    if (map_keep_refresh(sealer->keep, sealer->edge.size, &line, &sealer->map_statement, err) != 0) {
+        forget_map(sealer);
+        return -1;
+    }
+    sealer->new_map = line;
+    sealer->map_at_ms = clock_monotonic_ms();
+    return 0;
+}
+
+uint64_t sealer_size(const struct sealer *sealer)
+{
+    return sealer->edge.size;
+}
+
+uint64_t sealer_map_size(const struct sealer *sealer)
+{
+    return sealer->map.size;
+}
+
+/* --- life --- */
+
+/* The statement, if there is one, names our key in the name of our log. */
+static int take_change(struct sealer *sealer, const char *statement, struct err *err)
+{
+    struct key_change change;
+    if (!statement || !*statement)
+        return 0;
+    if (key_change_open(statement, &change, err) != 0)
+        return err_prefix(err, "the statement that comes with the key");
+    if (strcmp(change.new_key.name, sealer->origin) != 0 ||
+        memcmp(change.new_key.public_key, sealer->key.public_key, ED25519_KEY_SIZE) != 0)
+        return err_set(err, ERR_INVALID, "the statement that comes with the key names another one");
+    snprintf(sealer->change, sizeof sealer->change, "%s", statement);
+    sealer->old_key = change.old_key;
+    return 0;
 }
 
 struct sealer *sealer_new(const struct sealer_options *options, struct err *err)
@@ -339,8 +301,15 @@ struct sealer *sealer_new(const struct sealer_options *options, struct err *err)
     }
     struct sealer *sealer = mem_new(1, sizeof *sealer);
     sealer->options = *options;
+    sealer->keep = map_keep_new(options->db);
     snprintf(sealer->origin, sizeof sealer->origin, "%s", options->origin);
     memcpy(sealer->private_key, options->private_key, ED25519_KEY_SIZE);
+    snprintf(sealer->key.name, sizeof sealer->key.name, "%s", options->origin);
+    ed25519_public(sealer->private_key, sealer->key.public_key);
+    if (take_change(sealer, options->change, err) != 0) {
+        sealer_free(sealer);
+        return NULL;
+    }
     return sealer;
 }
 
@@ -348,6 +317,7 @@ void sealer_free(struct sealer *sealer)
 {
     if (!sealer)
         return;
+    map_keep_free(sealer->keep);
     explicit_bzero(sealer->private_key, sizeof sealer->private_key);
     free(sealer);
 }

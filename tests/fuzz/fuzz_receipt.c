@@ -83,7 +83,7 @@ static void mend(json_t *receipt, bool whole)
     MUST(merkle_root_of(&SOURCE, count, &checkpoint.root, &err) == 0);
     MUST(checkpoint_sign(&checkpoint, ORIGIN, PRIVATE, head, &err) == 0);
     json_object_set_new(receipt, "head", json_string(head));
-    json_t *made = whole ? receipt_make(json_text(receipt, "payment", ""), head, json_incref(items), &err) : NULL;
+    json_t *made = whole ? receipt_make(json_text(receipt, "payment", ""), head, NULL, json_incref(items), &err) : NULL;
     if (made)
         json_object_set(receipt, "summary", json_object_get(made, "summary"));
     json_decref(made);
@@ -101,12 +101,12 @@ static bool check(const char *text, size_t size)
     if (good) {
         json_t *facts = json_object_get(receipt.value, "facts");
         json_t *made = receipt_make(json_text(receipt.value, "payment", ""), json_text(receipt.value, "head", ""),
-                                    json_incref(facts), &err);
+                                    json_incref(json_object_get(receipt.value, "keys")), json_incref(facts), &err);
         MUST(made && json_equal(made, receipt.value));
         json_decref(made);
         MUST(receipt.facts.count == json_array_size(facts) && receipt.payment.received);
         for (size_t i = 0; i < receipt.facts.count; i++)
-            MUST(receipt_position(&receipt, i) < receipt.size && receipt_transfers(&receipt, i));
+            MUST(receipt_position(&receipt, i) < receipt.head.size && receipt_transfers(&receipt, i));
     } else {
         MUST(err.code == ERR_CONFLICT && is_clean(err.text, sizeof err.text) && *err.text);
     }

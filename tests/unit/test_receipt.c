@@ -99,7 +99,7 @@ static json_t *make(unsigned without)
         json_array_append_new(facts, receipt_fact(VALUES[i], transfers, position, &proof, OTHERS + FACTS, &root, &err));
     }
     sign(ORIGIN, ORIGIN, LINE, head);
-    return receipt_make(PAYMENT, head, facts, &err);
+    return receipt_make(PAYMENT, head, NULL, facts, &err);
 }
 
 static int check_with(const json_t *value, const struct note_key *keys, size_t count, struct receipt *receipt,
@@ -139,9 +139,9 @@ static void test_what_was_made_is_good(void **state)
     assert_non_null(made);
     if (check_with(made, keys, 2, &receipt, &err) != 0)
         fail_msg("%s", err.text);
-    assert_string_equal(receipt.key.name, ORIGIN);
-    assert_int_equal(receipt.size, OTHERS + FACTS);
-    assert_int_equal(receipt.line.height, 3);
+    assert_string_equal(receipt.head.key.name, ORIGIN);
+    assert_int_equal(receipt.head.size, OTHERS + FACTS);
+    assert_int_equal(receipt.head.line.height, 3);
     assert_int_equal(receipt.facts.count, FACTS);
     assert_int_equal(receipt.transfer_count, 3);
     assert_int_equal(receipt_position(&receipt, 4), OTHERS + 4);
@@ -157,7 +157,7 @@ static void test_what_was_made_is_good(void **state)
     assert_int_equal(json_int(summary, "amount", 0), 1000);
     assert_int_equal(json_int(summary, "facts", 0), FACTS);
     receipt_clear(&receipt);
-    char *text = receipt_text(made);
+    char *text = proof_text(made);
     assert_int_equal(receipt_check(text, strlen(text), keys, 2, &receipt, &err), 0);
     receipt_clear(&receipt);
     free(text);

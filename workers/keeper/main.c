@@ -140,7 +140,8 @@ static int open_sealing(struct process *process, struct err *err)
                                             .origin = config_text(config, "seal.origin"),
                                             .key = config_text(config, "seal.key"),
                                             .heads_dir = config_text(config, "seal.heads_dir"),
-                                            .interval_ms = config_int(config, "seal.interval_ms")};
+                                            .interval_ms = config_int(config, "seal.interval_ms"),
+                                            .map_interval_ms = config_int(config, "seal.map_interval_ms")};
     if (!*options.origin)
         return 0;
     process->sealing = sealing_new(&options, err);

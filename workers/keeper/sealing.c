@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "ledger/key_change.h"
 #include "queues/topology.h"
 
 enum {
@@ -223,23 +224,36 @@ static void on_sealed(void *arg, const char *head, int64_t height)
     log_info("sealed block=%" PRId64 " size=%lld root=%s", height, size ? strtoll(size + 1, NULL, 10) : 0, line);
     metric_add("acquit_seal_blocks_total", NULL, 1);
     metric_set("acquit_seal_height", NULL, height);
+    metric_set("acquit_seal_map_behind_facts", NULL,
+               (int64_t)(sealer_size(sealing->sealer) - sealer_map_size(sealing->sealer)));
     announce(sealing, head, height);
 }
 
 /* --- turns --- */
+
+/* True when there is more of it at once. What the map cannot do holds up no block. */
+static bool follow(struct sealing *sealing)
+{
+    struct err err = {0};
+    int r = sealer_follow(sealing->sealer, &err);
+    if (r < 0)
+        complain("the sorted map", &err);
+    return r > 0;
+}
 
 /* True when there is surely more to do. */
 static bool seal_some(struct sealing *sealing)
 {
     for (int i = 0; i < BLOCKS_PER_TURN; i++) {
         struct err err = {0};
+        bool more = follow(sealing);
         int count = sealer_run(sealing->sealer, &err);
         if (count < 0)
             complain("sealing", &err);
         else
             metric_add("acquit_sealed_facts_total", NULL, count);
         if (count < SEAL_BLOCK_MAX)
-            return false;
+            return more && count >= 0;
     }
     return true;
 }
@@ -280,25 +294,29 @@ static void on_turn(void *arg)
 
 struct sealing *sealing_new(const struct sealing_options *options, struct err *err)
 {
-    uint8_t key[ED25519_KEY_SIZE];
-    size_t size = 0;
-    if (base64_decode(options->key, key, sizeof key, &size) != 0 || size != sizeof key) {
+    struct signing_key key;
+    if (signing_key_parse(options->key, &key) != 0) {
         err_set(
             err, ERR_CONFIG,
             *options->key
-                ? "seal.key: must be the base64 of an Ed25519 private key; `acquit ledger keygen` makes one"
+                ? "seal.key: must be a private key as `acquit ledger keygen` or `acquit ledger rotate-key` makes it"
                 : "seal.key: must be given with seal.origin; is the file of seal.key_file there, and ours to read?");
         return NULL;
     }
     struct sealing *sealing = mem_new(1, sizeof *sealing);
     sealing->options = *options;
-    const struct sealer_options sealer = {
-        .db = options->db, .origin = options->origin, .private_key = key, .sealed = on_sealed, .arg = sealing};
+    const struct sealer_options sealer = {.db = options->db,
+                                          .origin = options->origin,
+                                          .private_key = key.private_key,
+                                          .change = key.change,
+                                          .map_interval_ms = options->map_interval_ms,
+                                          .sealed = on_sealed,
+                                          .arg = sealing};
     struct err why = {0};
     sealing->sealer = sealer_new(&sealer, &why);
-    explicit_bzero(key, sizeof key);
+    explicit_bzero(&key, sizeof key);
     if (!sealing->sealer) {
-        err_set(err, ERR_CONFIG, "seal.origin: %s", why.text);
+        err_set(err, ERR_CONFIG, "seal.origin, seal.key: %s", why.text);
         free(sealing);
         return NULL;
     }

@@ -1,16 +1,14 @@
-/* keygen.c - acquit ledger keygen, acquit ledger key: the key pair that signs the ledger's heads */
+/* keygen.c - acquit ledger keygen, rotate-key and key: the key pair that signs the ledger's heads */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/crypto.h"
-#include "ledger/note.h"
+#include "common/clock.h"
+#include "ledger/key_change.h"
 #include "workers/operator/operator.h"
 #include "workers/program.h"
-
-enum { KEY_TEXT_SIZE = 4 * ((ED25519_KEY_SIZE + 2) / 3) + 2 /* base64, a line end, NUL */ };
 
 const struct option_row ledger_key_options[] = {
     {.name = "origin",
@@ -73,38 +71,43 @@ static int write_key(const char *path, const char *text, struct err *err)
     return err_set(err, ERR_DENIED, "%s: %s", path, strerror(failure));
 }
 
+static int write_signing_key(const char *path, const struct signing_key *key, struct err *err)
+{
+    char text[SIGNING_KEY_SIZE + 1];
+    signing_key_format(key, text);
+    size_t size = strlen(text);
+    memcpy(text + size, "\n", 2);
+    int r = write_key(path, text, err);
+    explicit_bzero(text, sizeof text);
+    return r;
+}
+
 int cmd_ledger_keygen(struct op *op, struct err *err)
 {
-    uint8_t key[ED25519_KEY_SIZE];
-    char text[KEY_TEXT_SIZE];
+    struct signing_key key = {0};
     const char *origin = origin_of(op, err);
     if (!origin)
         return -1;
-    crypto_random(key, sizeof key);
-    base64_encode(key, sizeof key, text);
-    text[KEY_TEXT_SIZE - 2] = '\n';
-    text[KEY_TEXT_SIZE - 1] = '\0';
-    int r = write_key(op->args.positional[0], text, err);
-    explicit_bzero(text, sizeof text);
+    crypto_random(key.private_key, sizeof key.private_key);
+    int r = write_signing_key(op->args.positional[0], &key, err);
     if (r == 0)
-        say_public(op, origin, key);
-    explicit_bzero(key, sizeof key);
+        say_public(op, origin, key.private_key);
+    explicit_bzero(&key, sizeof key);
     return r;
 }
 
 /* -- ledger key */
 
-static int decode_key(const char *text, uint8_t ret[static ED25519_KEY_SIZE], const char *from, struct err *err)
+static int decode_key(const char *text, struct signing_key *ret, const char *from, struct err *err)
 {
-    size_t size = 0;
-    if (base64_decode(text, ret, ED25519_KEY_SIZE, &size) == 0 && size == ED25519_KEY_SIZE)
+    if (signing_key_parse(text, ret) == 0)
         return 0;
     return err_set(err, ERR_CONFIG, "%s: is no private key as `acquit ledger keygen` makes it", from);
 }
 
-static int read_key(const char *path, uint8_t ret[static ED25519_KEY_SIZE], struct err *err)
+static int read_key(const char *path, struct signing_key *ret, struct err *err)
 {
-    char text[2 * KEY_TEXT_SIZE] = "";
+    char text[SIGNING_KEY_SIZE + 1] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_DENIED, "%s: %s", path, strerror(errno));
@@ -116,7 +119,7 @@ static int read_key(const char *path, uint8_t ret[static ED25519_KEY_SIZE], stru
     return r;
 }
 
-static int configured_key(struct op *op, uint8_t ret[static ED25519_KEY_SIZE], struct err *err)
+static int configured_key(struct op *op, struct signing_key *ret, struct err *err)
 {
     if (!op->config)
         op->config = program_load(args_text(&op->args, "config", NULL), err);
@@ -129,12 +132,31 @@ static int configured_key(struct op *op, uint8_t ret[static ED25519_KEY_SIZE], s
 
 int cmd_ledger_key(struct op *op, struct err *err)
 {
-    uint8_t key[ED25519_KEY_SIZE];
+    struct signing_key key;
     const char *path = op->args.positional_count ? op->args.positional[0] : NULL;
     const char *origin = origin_of(op, err);
-    if (!origin || (path ? read_key(path, key, err) : configured_key(op, key, err)) != 0)
+    if (!origin || (path ? read_key(path, &key, err) : configured_key(op, &key, err)) != 0)
         return -1;
-    int r = say_public(op, origin, key);
-    explicit_bzero(key, sizeof key);
+    int r = say_public(op, origin, key.private_key);
+    explicit_bzero(&key, sizeof key);
+    return r;
+}
+
+/* -- ledger rotate-key */
+
+int cmd_ledger_rotate_key(struct op *op, struct err *err)
+{
+    struct signing_key old_key = {0}, new_key = {0};
+    const char *origin = origin_of(op, err);
+    if (!origin || read_key(op->args.positional[0], &old_key, err) != 0)
+        return -1;
+    crypto_random(new_key.private_key, sizeof new_key.private_key);
+    int r = key_change_sign(origin, old_key.private_key, new_key.private_key, clock_wall_ms(), new_key.change, err);
+    if (r == 0)
+        r = write_signing_key(op->args.positional[1], &new_key, err);
+    if (r == 0)
+        say_public(op, origin, new_key.private_key);
+    explicit_bzero(&old_key, sizeof old_key);
+    explicit_bzero(&new_key, sizeof new_key);
     return r;
 }

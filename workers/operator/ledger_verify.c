@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/crypto.h"
+#include "ledger/key_change.h"
 #include "ledger/verify.h"
 #include "workers/operator/operator.h"
 
@@ -138,18 +139,16 @@ static json_t *result_json(const struct verify_result *result, json_t *faults, j
 /* The configured key's own public half, under the name of the log. */
 static int configured_key(const struct op *op, struct note_key *ret, struct err *err)
 {
-    uint8_t private_key[ED25519_KEY_SIZE];
-    size_t size = 0;
+    struct signing_key signing;
     const char *name = config_text(op->config, "seal.origin"), *key = config_text(op->config, "seal.key");
     if (!*name || !*key)
         return 0;
-    bool good = base64_decode(key, private_key, sizeof private_key, &size) == 0 && size == sizeof private_key &&
-                note_name_valid(name);
+    bool good = signing_key_parse(key, &signing) == 0 && note_name_valid(name);
     if (good) {
         snprintf(ret->name, sizeof ret->name, "%s", name);
-        ed25519_public(private_key, ret->public_key);
+        ed25519_public(signing.private_key, ret->public_key);
     }
-    explicit_bzero(private_key, sizeof private_key);
+    explicit_bzero(&signing, sizeof signing);
     return good ? 1 : err_set(err, ERR_CONFIG, "seal.origin or seal.key: no name, or no key");
 }
 

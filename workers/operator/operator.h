@@ -53,7 +53,8 @@ command_function cmd_payment_show, cmd_payment_list, cmd_payment_cancel, cmd_pay
     cmd_dlq_replay, cmd_dlq_discard, cmd_topology_apply, cmd_topology_check, cmd_topology_users, cmd_migrate,
     cmd_ledger_balance, cmd_ledger_chart, cmd_ledger_verify, cmd_id_payment, cmd_config_check, cmd_config_show,
     cmd_config_manual, cmd_doctor, cmd_completion_bash, cmd_ledger_prove, cmd_receipt_verify, cmd_ledger_keygen,
-    cmd_ledger_key, cmd_ledger_archive, cmd_ledger_restore, cmd_ledger_rebuild, cmd_payment_erase;
+    cmd_ledger_key, cmd_ledger_rotate_key, cmd_ledger_archive, cmd_ledger_restore, cmd_ledger_rebuild,
+    cmd_payment_erase;
 extern const struct option_row payment_list_options[], payment_cancel_options[], payment_refund_options[],
     dlq_list_options[], dlq_word_options[], topology_users_options[], migrate_options[], ledger_balance_options[],
     ledger_verify_options[], ledger_prove_options[], receipt_verify_options[], ledger_key_options[],

@@ -1,24 +1,14 @@
-/* prove.c - acquit ledger prove: one payment's receipt, out of the sealed ledger */
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
+/* prove.c - acquit ledger prove: one payment's receipt, out of the sealed ledger; --absent is in prove_absence.c */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/json.h"
-#include "common/mem.h"
 #include "ledger/receipt.h"
-#include "workers/operator/operator.h"
+#include "workers/operator/prove.h"
 
 enum {
-    WAIT_MS = 5000,
     WAIT_MAX_MS = 600 * 1000,
-    LOOK_MS = 100, /* between two looks at what is sealed */
-    PATH_SIZE = 4096,
     COLUMN_TRANSFERS = FACT_COLUMN_COUNT,
     COLUMN_POSITION,
 };
@@ -30,39 +20,11 @@ const struct option_row ledger_prove_options[] = {
      .least = 0,
      .most = WAIT_MAX_MS,
      .value = "N",
-     .sentence = "how long to wait until all its facts are sealed (default 5000)"},
+     .sentence = "how long to wait until all that is there now is sealed (default 5000)"},
     {.name = "sealed-only", .kind = OPTION_FLAG, .sentence = "only the facts that are sealed now, if not all are"},
+    {.name = "absent", .kind = OPTION_FLAG, .sentence = "prove instead that the payment has no fact of slot SLOT"},
     {0},
 };
-
-/* --- the tree: proofs of one payment share most of their hashes --- */
-
-struct node {
-    int level;
-    uint64_t position;
-    struct hash hash;
-};
-struct cache {
-    struct merkle_source source;
-    struct node *nodes;
-    size_t count;
-};
-
-static int cached_subtree(void *arg, int level, uint64_t position, struct hash *ret, struct err *err)
-{
-    struct cache *cache = arg;
-    for (size_t i = cache->count; i-- > 0;)
-        if (cache->nodes[i].level == level && cache->nodes[i].position == position) {
-            *ret = cache->nodes[i].hash;
-            return 0;
-        }
-    if (cache->source.subtree(cache->source.arg, level, position, ret, err) != 0)
-        return -1;
-    if ((cache->count & (cache->count - 1)) == 0)
-        cache->nodes = mem_grow(cache->nodes, cache->count ? 2 * cache->count : 1, sizeof *cache->nodes);
-    cache->nodes[cache->count++] = (struct node){level, position, *ret};
-    return 0;
-}
 
 /* --- reading --- */
 
@@ -85,13 +47,6 @@ static int count_sealed(const struct db_result *rows)
     return count;
 }
 
-static void pause_ms(int64_t ms)
-{
-    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    while (nanosleep(&time, &time) < 0 && errno == EINTR)
-        ;
-}
-
 /* Says why there is no receipt: nothing there, or not sealed. */
 static int judge_rows(struct op *op, const struct db_result *rows, int sealed, struct err *err)
 {
@@ -110,7 +65,7 @@ static int judge_rows(struct op *op, const struct db_result *rows, int sealed, s
 /* Waits until all facts are sealed, unless what is sealed now is enough. */
 static struct db_result *await_sealed(struct op *op, const char *payment, int *ret_sealed, struct err *err)
 {
-    int64_t until = clock_monotonic_ms() + args_int(&op->args, "wait-ms", WAIT_MS);
+    int64_t until = clock_monotonic_ms() + args_int(&op->args, "wait-ms", PROVE_WAIT_MS);
     bool at_once = args_flag(&op->args, "sealed-only");
     for (;;) {
         struct db_result *rows = read_sealed(op->db, payment, err);
@@ -125,43 +80,13 @@ static struct db_result *await_sealed(struct op *op, const char *payment, int *r
             return NULL;
         }
         db_result_free(rows);
-        pause_ms(LOOK_MS);
+        prove_pause_ms(PROVE_LOOK_MS);
     }
 }
 
-/* --- one head over all of them --- */
-
-struct head {
-    char text[NOTE_SIZE_MAX];
-    uint64_t size;
-    struct hash root;
-};
-
-/* The newest. Who gets the receipt checks its signature; here its root has to be the one to which the proofs lead. */
-static int read_head(struct db *db, struct head *ret, struct err *err)
+static json_t *prove_facts(const struct db_result *rows, int sealed, const struct merkle_source *source,
+                           const struct proof_head *head, struct err *err)
 {
-    struct db_result *rows =
-        db_query(db, "select head, size from ledger.seal order by height desc limit 1", 0, NULL, err);
-    if (!rows)
-        return -1;
-    char root[64] = "";
-    size_t size = 0;
-    bool good = db_rows(rows) == 1 && db_size(rows, 0, 0) < sizeof ret->text;
-    if (good) {
-        snprintf(ret->text, sizeof ret->text, "%s", db_value(rows, 0, 0));
-        ret->size = (uint64_t)db_int(rows, 0, 1);
-        good = sscanf(ret->text, "%*[^\n]\n%*[^\n]\n%63[^\n]\n", root) == 1 &&
-               base64_decode(root, ret->root.bytes, SHA256_SIZE, &size) == 0 && size == SHA256_SIZE;
-    }
-    db_result_free(rows);
-    return good ? 0 : err_set(err, ERR_CONFLICT, "the last head of the ledger cannot be read");
-}
-
-static json_t *prove_facts(struct op *op, const struct db_result *rows, int sealed, const struct head *head,
-                           struct err *err)
-{
-    struct cache cache = {.source = seal_source(op->db)};
-    const struct merkle_source source = {cached_subtree, &cache};
     json_t *facts = json_array();
     for (int row = 0; facts && row < sealed; row++) {
         const char *values[FACT_COLUMN_COUNT];
@@ -170,7 +95,7 @@ static json_t *prove_facts(struct op *op, const struct db_result *rows, int seal
         for (int i = 0; i < FACT_COLUMN_COUNT; i++)
             values[i] = db_value(rows, row, i);
         json_auto_t *transfers = json_loads(db_value(rows, row, COLUMN_TRANSFERS), 0, NULL);
-        json_t *fact = merkle_inclusion(&source, position, head->size, &proof, err) == 0
+        json_t *fact = merkle_inclusion(source, position, head->size, &proof, err) == 0
                            ? receipt_fact(values, transfers, position, &proof, head->size, &head->root, err)
                            : NULL;
         if (!fact || json_array_append_new(facts, fact) != 0) {
@@ -178,57 +103,52 @@ static json_t *prove_facts(struct op *op, const struct db_result *rows, int seal
             facts = NULL;
         }
     }
-    free(cache.nodes);
     return facts;
 }
 
-/* --- writing --- */
-
-static int write_text(const char *path, const char *text, struct err *err)
+/* One head over all of them: the newest. Who gets the receipt checks its signature; here its root has to be the one to which the proofs lead. */
+static json_t *prove_rows(struct op *op, const char *payment, const struct db_result *rows, int sealed, struct err *err)
 {
-    char new_path[PATH_SIZE];
-    if (snprintf(new_path, sizeof new_path, "%s.new", path) >= PATH_SIZE)
-        return err_set(err, ERR_INVALID, "--output: the path is too long");
-    FILE *file = fopen(new_path, "we");
-    bool good = file && fputs(text, file) >= 0 && fputc('\n', file) != EOF;
-    if (file)
-        good = fclose(file) == 0 && good;
-    if (good && rename(new_path, path) == 0)
-        return 0;
-    return err_set(err, ERR_DENIED, "%s: %s", path, strerror(errno));
+    struct proof_cache cache;
+    const struct merkle_source source = proof_cached(&cache, op->db);
+    struct sealed_head head;
+    json_t *keys = NULL, *facts = NULL, *receipt = NULL;
+    if (prove_read_head(op->db, &head, err) == 0 && prove_keys(op->db, &source, &head.read, &keys, err) == 0)
+        facts = prove_facts(rows, sealed, &source, &head.read, err);
+    if (facts)
+        receipt = receipt_make(payment, head.text, keys, facts, err);
+    else
+        json_decref(keys);
+    proof_cache_free(&cache);
+    return receipt;
 }
 
-static int write_receipt(const struct op *op, const json_t *receipt, struct err *err)
+static int prove_payment(struct op *op, const char *payment, struct err *err)
 {
-    const char *path = args_text(&op->args, "output", NULL);
-    char *text = receipt_text(receipt);
-    int r = 0;
-    if (path)
-        r = write_text(path, text, err);
-    else if (puts(text) == EOF || fflush(stdout) != 0)
-        r = err_set(err, ERR_DENIED, "standard output: %s", strerror(errno));
-    free(text);
+    int sealed = 0;
+    struct db_result *rows = await_sealed(op, payment, &sealed, err);
+    if (!rows)
+        return -1;
+    json_t *receipt = prove_rows(op, payment, rows, sealed, err);
+    int r = receipt ? prove_write(op, receipt, err) : -1;
+    if (r == 0 && sealed < db_rows(rows))
+        fprintf(stderr, "%d further facts are not sealed yet, and not in this receipt\n", db_rows(rows) - sealed);
+    json_decref(receipt);
+    db_result_free(rows);
     return r;
 }
 
 int cmd_ledger_prove(struct op *op, struct err *err)
 {
     struct uuid id;
-    struct head head;
     char payment[UUID_TEXT_SIZE];
-    int sealed = 0;
+    const char *slot = op->args.positional_count > 1 ? op->args.positional[1] : NULL;
+    if (args_flag(&op->args, "absent") != (slot != NULL))
+        return err_set(err, ERR_INVALID, "SLOT and --absent go together");
     if (operator_payment_id(op->args.positional[0], &id, err) < 0 || !operator_db(op, err))
         return -1;
+    if (slot)
+        return prove_absence(op, id, slot, err);
     uuid_format(id, payment);
-    struct db_result *rows = await_sealed(op, payment, &sealed, err);
-    if (!rows)
-        return -1;
-    json_t *facts = read_head(op->db, &head, err) == 0 ? prove_facts(op, rows, sealed, &head, err) : NULL;
-    json_t *receipt = facts ? receipt_make(payment, head.text, facts, err) : NULL;
-    int r = receipt ? write_receipt(op, receipt, err) : -1;
-    if (r == 0 && sealed < db_rows(rows))
-        fprintf(stderr, "%d further facts are not sealed yet, and not in this receipt\n", db_rows(rows) - sealed);
-    json_decref(receipt);
-    db_result_free(rows);
-    return r;
+    return prove_payment(op, payment, err);
 }

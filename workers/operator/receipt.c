@@ -10,7 +10,7 @@
 #include "common/mem.h"
 #include "common/money.h"
 #include "ledger/receipt.h"
-#include "workers/operator/operator.h"
+#include "workers/operator/receipt.h"
 #include "workers/operator/table.h"
 
 enum { KEYS_MAX = 16, REMARK_SIZE = 200 };
@@ -139,16 +139,24 @@ static void print_transfers(const struct receipt *receipt)
     table_free(table);
 }
 
+void receipt_print_head(const struct proof_head *head)
+{
+    char key[NOTE_KEY_SIZE];
+    note_key_format(&head->key, key);
+    printf("  The ledger %s signed a head over %" PRIu64 " facts (block %" PRId64 ", epoch %d) with key\n  %s.\n",
+           head->key.name, head->size, head->line.height, head->line.epoch, key);
+    if (head->changes > 0)
+        printf("  It has changed its key before (%zu times, as the receipt says); each key names the next.\n",
+               head->changes);
+}
+
 static void print_proven(const struct receipt *receipt)
 {
     const struct payment *payment = &receipt->payment;
-    char id[PUBLIC_ID_SIZE], amount[MONEY_TEXT_MAX], captured[MONEY_TEXT_MAX], refunded[MONEY_TEXT_MAX],
-        key[NOTE_KEY_SIZE];
+    char id[PUBLIC_ID_SIZE], amount[MONEY_TEXT_MAX], captured[MONEY_TEXT_MAX], refunded[MONEY_TEXT_MAX];
     public_id_format(payment->id, id);
-    note_key_format(&receipt->key, key);
     printf("The receipt is good. Payment %s\n\nProven\n", id);
-    printf("  The ledger %s signed a head over %" PRIu64 " facts (block %" PRId64 ", epoch %d) with key\n  %s.\n",
-           receipt->key.name, receipt->size, receipt->line.height, receipt->line.epoch, key);
+    receipt_print_head(&receipt->head);
     printf("  These %zu facts and their %zu transfers are among them, each exactly as written here.\n",
            receipt->facts.count, receipt->transfer_count);
     printf("  From them follows: %s, %s, captured %s, refunded %s.\n", public_state_text(payment->public),
@@ -167,7 +175,7 @@ static void print_not_proven(const struct receipt *receipt)
         "  That everybody was shown the same ledger: compare the head with one that you got elsewhere. Its file has\n"
         "  SHA-256 %s.\n"
         "  That what the facts say is true: the ledger vouches for having written it then, by its own clock.\n",
-        receipt->head_sha256);
+        receipt->head.sha256);
 }
 
 static json_t *fact_view(const struct receipt *receipt, size_t i)
@@ -179,21 +187,50 @@ static json_t *fact_view(const struct receipt *receipt, size_t i)
                      "body", fact->body);
 }
 
+json_t *receipt_head_view(const struct proof_head *head)
+{
+    char key[NOTE_KEY_SIZE], root[SHA256_HEX_SIZE];
+    note_key_format(&head->key, key);
+    hex_encode(head->root.bytes, SHA256_SIZE, root);
+    return json_pack("{s:s, s:I, s:s, s:i, s:I, s:s, s:I}", "key", key, "size", (json_int_t)head->size, "root", root,
+                     "epoch", head->line.epoch, "block", (json_int_t)head->line.height, "sha256", head->sha256,
+                     "keyChanges", (json_int_t)head->changes);
+}
+
 static void print_view(const struct receipt *receipt)
 {
-    char id[PUBLIC_ID_SIZE], key[NOTE_KEY_SIZE], root[SHA256_HEX_SIZE];
+    char id[PUBLIC_ID_SIZE];
     json_t *facts = json_array();
     for (size_t i = 0; i < receipt->facts.count; i++)
         json_array_append_new(facts, fact_view(receipt, i));
     public_id_format(receipt->payment.id, id);
-    note_key_format(&receipt->key, key);
-    hex_encode(receipt->root.bytes, SHA256_SIZE, root);
-    json_t *head = json_pack("{s:s, s:I, s:s, s:i, s:I, s:s}", "key", key, "size", (json_int_t)receipt->size, "root",
-                             root, "epoch", receipt->line.epoch, "block", (json_int_t)receipt->line.height, "sha256",
-                             receipt->head_sha256);
     operator_print(json_pack("{s:b, s:s, s:O, s:s?, s:o, s:o}", "good", 1, "transactionId", id, "summary",
                              json_object_get(receipt->value, "summary"), "reason", receipt->payment.reason, "head",
-                             head, "facts", facts));
+                             receipt_head_view(&receipt->head), "facts", facts));
+}
+
+static int verify_facts(const struct op *op, const char *bytes, size_t size, const struct note_key *keys,
+                        size_t key_count, struct err *err)
+{
+    struct receipt receipt;
+    int r = receipt_check(bytes, size, keys, key_count, &receipt, err);
+    if (r == 0 && op->json) {
+        print_view(&receipt);
+    } else if (r == 0) {
+        print_proven(&receipt);
+        print_timeline(&receipt);
+        print_transfers(&receipt);
+        print_not_proven(&receipt);
+    }
+    receipt_clear(&receipt);
+    return r;
+}
+
+static bool claims_absence(const char *bytes, size_t size)
+{
+    struct err why = {0};
+    json_auto_t *value = proof_load(bytes, size, &why);
+    return strcmp(json_text(value, "format", ""), ABSENCE_FORMAT) == 0;
 }
 
 int cmd_receipt_verify(struct op *op, struct err *err)
@@ -206,19 +243,8 @@ int cmd_receipt_verify(struct op *op, struct err *err)
     char *bytes = read_whole(path, RECEIPT_SIZE_MAX, &size, err);
     if (!bytes)
         return -1;
-    struct receipt receipt;
-    int r = receipt_check(bytes, size, keys, key_count, &receipt, err);
+    int r =
+        (claims_absence(bytes, size) ? receipt_verify_absence : verify_facts)(op, bytes, size, keys, key_count, err);
     free(bytes);
-    if (r != 0) {
-        err_prefix(err, "the receipt proves nothing");
-    } else if (op->json) {
-        print_view(&receipt);
-    } else {
-        print_proven(&receipt);
-        print_timeline(&receipt);
-        print_transfers(&receipt);
-        print_not_proven(&receipt);
-    }
-    receipt_clear(&receipt);
-    return r;
+    return r == 0 ? 0 : err_prefix(err, "the receipt proves nothing");
 }

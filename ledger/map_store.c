@@ -1,0 +1,233 @@
+/* map_store.c - see map_store.h */
+#include "ledger/map_store.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+
+enum {
+    NUMBER_SIZE = 24,
+    ROOT_SIZE = 1 + SHA256_SIZE, /* kind and hash */
+    RANGE_LEAVES_MAX = 1 << 20,  /* of one child; a payment has thousands of slots at most */
+};
+
+static const char *number(char ret[static NUMBER_SIZE], uint64_t value)
+{
+    snprintf(ret, NUMBER_SIZE, "%" PRIu64, value);
+    return ret;
+}
+
+/* A bytea's text, "\x" and hex digits, as exactly so many bytes. */
+static int read_bytes(const struct db_result *rows, int row, int column, uint8_t *ret, size_t size)
+{
+    const char *text = db_value(rows, row, column);
+    return text && db_size(rows, row, column) == 2 + 2 * size ? hex_decode(text + 2, ret, size) : -1;
+}
+
+static void add_bytes(struct db_array *array, const uint8_t *bytes, size_t size)
+{
+    char text[2 + 2 * MAP_PART_SIZE + 1] = "\\x";
+    hex_encode(bytes, size, text + 2);
+    db_array_add(array, text);
+}
+
+static void add_id(struct db_array *array, struct uuid id)
+{
+    char text[UUID_TEXT_SIZE];
+    uuid_format(id, text);
+    db_array_add(array, text);
+}
+
+/* --- leaves --- */
+
+static struct db_result *read_ranges(const struct map_store *store, const struct map_range *ranges, size_t count,
+                                     struct err *err)
+{
+    struct db_array firsts = {0}, lasts = {0};
+    char most[NUMBER_SIZE], below[NUMBER_SIZE];
+    for (size_t i = 0; i < count; i++) {
+        add_id(&firsts, ranges[i].first);
+        add_id(&lasts, ranges[i].last);
+    }
+    /* `order by` and `limit` have the index read for each range. */
+    const char *params[] = {db_array_text(&firsts), db_array_text(&lasts), number(most, RANGE_LEAVES_MAX),
+                            number(below, store->below ? store->below : INT64_MAX)};
+    struct db_result *rows =
+        db_query(store->db,
+                 "select r.n, l.payment_id, l.slot from unnest($1::uuid[], $2::uuid[])"
+                 " with ordinality as r (first, last, n) cross join lateral (select payment_id, slot"
+                 " from ledger.seal_leaf where payment_id >= r.first and payment_id <= r.last"
+                 " and position < $4::bigint order by payment_id, slot limit $3::int) as l",
+                 4, params, err);
+    db_array_free(&firsts);
+    db_array_free(&lasts);
+    return rows;
+}
+
+static int read_slots(void *arg, const struct map_range *ranges, size_t count, map_slot_function *tell, void *told,
+                      struct err *err)
+{
+    if (count == 0)
+        return 0;
+    struct db_result *rows = read_ranges(arg, ranges, count, err);
+    if (!rows)
+        return -1;
+    int r = 0;
+    for (int row = 0; r == 0 && row < db_rows(rows); row++)
+        r = tell(told, (size_t)(db_int(rows, row, 0) - 1), db_uuid(rows, row, 1), db_value(rows, row, 2),
+                 db_size(rows, row, 2), err);
+    db_result_free(rows);
+    return r;
+}
+
+int map_store_touched(struct db *db, uint64_t from, uint64_t to, struct uuid **ret, size_t *ret_count, struct err *err)
+{
+    char first[NUMBER_SIZE], end[NUMBER_SIZE];
+    const char *params[] = {number(first, from), number(end, to)};
+    struct db_result *rows = db_query(db,
+                                      "select distinct payment_id from ledger.seal_leaf where position >= $1::bigint"
+                                      " and position < $2::bigint order by payment_id",
+                                      2, params, err);
+    if (!rows)
+        return -1;
+    *ret_count = (size_t)db_rows(rows);
+    *ret = mem_new(*ret_count, sizeof **ret);
+    for (int row = 0; row < db_rows(rows); row++)
+        (*ret)[row] = db_uuid(rows, row, 0);
+    db_result_free(rows);
+    return 0;
+}
+
+struct db_result *map_store_leaves(struct db *db, const char *id, const char *slot, struct err *err)
+{
+    char most[NUMBER_SIZE];
+    const char *params[] = {id, slot, number(most, MAP_BUILD_LEAVES)};
+    return db_query(db,
+                    "select payment_id, slot from ledger.seal_leaf where (payment_id, slot) > ($1::uuid, $2::text)"
+                    " order by payment_id, slot limit $3::int",
+                    3, params, err);
+}
+
+/* --- kept parts --- */
+
+static int lost(struct err *err, const char *why)
+{
+    return err_set(err, ERR_CONFLICT, "the kept parts of the map are not those of one: %s", why);
+}
+
+int map_store_children(const struct db_result *rows, int row, int column, struct map_part *ret)
+{
+    uint8_t children[MAP_PART_SIZE];
+    return read_bytes(rows, row, column, children, sizeof children) == 0
+               ? map_part_decode(children, sizeof children, ret)
+               : -1;
+}
+
+static int read_parts(void *arg, struct map_part *parts, size_t count, struct err *err)
+{
+    const struct map_store *store = arg;
+    struct db_array firsts = {0};
+    if (count == 0)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        add_id(&firsts, parts[i].first);
+    const char *params[] = {db_array_text(&firsts)};
+    struct db_result *rows =
+        db_query(store->db,
+                 "select p.depth, p.children from unnest($1::uuid[]) with ordinality as x (first, n)"
+                 " left join view.map_part p using (first) order by x.n",
+                 1, params, err);
+    db_array_free(&firsts);
+    if (!rows)
+        return -1;
+    bool good = db_rows(rows) == (int)count;
+    for (size_t i = 0; good && i < count; i++)
+        good = db_value(rows, (int)i, 0) && db_int(rows, (int)i, 0) == parts[i].depth &&
+               map_store_children(rows, (int)i, 1, &parts[i]) == 0;
+    db_result_free(rows);
+    return good ? 0 : lost(err, "one is missing, or has another form");
+}
+
+struct map_source map_store_source(struct map_store *store)
+{
+    return (struct map_source){read_parts, read_slots, store};
+}
+
+int map_store_place(struct map_parts *parts, const struct db_result *rows, int row, struct err *err)
+{
+    uint8_t root[ROOT_SIZE];
+    struct map_node node;
+    if (read_bytes(rows, row, 2, root, sizeof root) != 0 || root[0] > MAP_INNER)
+        return lost(err, "the root of one is none");
+    node.kind = (enum map_kind)root[0];
+    memcpy(node.hash.bytes, root + 1, SHA256_SIZE);
+    return map_parts_place(parts, db_uuid(rows, row, 0), (int)db_int(rows, row, 1), &node) == 0
+               ? 0
+               : lost(err, "two overlap");
+}
+
+int map_store_load(struct db *db, const struct uuid *after, struct map_parts *parts, struct uuid *ret_last,
+                   struct err *err)
+{
+    char id[UUID_TEXT_SIZE], most[NUMBER_SIZE];
+    const char *params[] = {after ? id : NULL, number(most, MAP_LOAD_PARTS)};
+    if (after)
+        uuid_format(*after, id);
+    struct db_result *rows = db_query(db,
+                                      "select first, depth, root from view.map_part where $1::uuid is null or first >"
+                                      " $1::uuid order by first limit $2::int",
+                                      2, params, err);
+    if (!rows)
+        return -1;
+    int r = 0, count = db_rows(rows);
+    for (int row = 0; r == 0 && row < count; row++)
+        r = map_store_place(parts, rows, row, err);
+    if (count > 0)
+        *ret_last = db_uuid(rows, count - 1, 0);
+    db_result_free(rows);
+    return r == 0 ? count : -1;
+}
+
+struct db_statement map_store_write(const struct map_changes *changes, struct map_write *write)
+{
+    *write = (struct map_write){0};
+    for (size_t i = 0; i < changes->count; i++) {
+        const struct map_part *part = &changes->items[i];
+        uint8_t root[ROOT_SIZE], children[MAP_PART_SIZE];
+        char depth[NUMBER_SIZE];
+        struct map_node node = map_part_root(part);
+        root[0] = (uint8_t)node.kind;
+        memcpy(root + 1, node.hash.bytes, SHA256_SIZE);
+        map_part_encode(part, children);
+        add_id(&write->firsts, part->first);
+        db_array_add(&write->depths, number(depth, (uint64_t)part->depth));
+        add_bytes(&write->roots, root, sizeof root);
+        add_bytes(&write->children, children, sizeof children);
+    }
+    write->params[0] = db_array_text(&write->firsts);
+    write->params[1] = db_array_text(&write->depths);
+    write->params[2] = db_array_text(&write->roots);
+    write->params[3] = db_array_text(&write->children);
+    return (struct db_statement){"insert into view.map_part (first, depth, root, children)"
+                                 " select * from unnest($1::uuid[], $2::smallint[], $3::bytea[], $4::bytea[])"
+                                 " on conflict (first) do update set depth = excluded.depth, root = excluded.root,"
+                                 " children = excluded.children",
+                                 MAP_WRITE_PARAMS, write->params};
+}
+
+void map_write_clear(struct map_write *write)
+{
+    db_array_free(&write->firsts);
+    db_array_free(&write->depths);
+    db_array_free(&write->roots);
+    db_array_free(&write->children);
+}
+
+int map_store_clear(struct db *db, struct err *err)
+{
+    const struct db_statement statement = {.sql = "truncate view.map_part"};
+    return db_run(db, true, &statement, 1, NULL, err);
+}
