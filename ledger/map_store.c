@@ -43,43 +43,54 @@ static void add_id(struct db_array *array, struct uuid id)
 
 /* --- leaves --- */
 
-static struct db_result *read_ranges(const struct map_store *store, const struct map_range *ranges, size_t count,
-                                     struct err *err)
+/* One statement that reads all of them. `order by` and `limit` have the index read for each range, which costs least by far. */
+static char *range_sql(const struct map_store *store, const struct map_range *ranges, size_t count)
 {
     struct db_array firsts = {0}, lasts = {0};
-    char most[NUMBER_SIZE], below[NUMBER_SIZE];
     for (size_t i = 0; i < count; i++) {
         add_id(&firsts, ranges[i].first);
         add_id(&lasts, ranges[i].last);
     }
-    /* `order by` and `limit` have the index read for each range. */
-    const char *params[] = {db_array_text(&firsts), db_array_text(&lasts), number(most, RANGE_LEAVES_MAX),
-                            number(below, store->below ? store->below : INT64_MAX)};
-    struct db_result *rows =
-        db_query(store->db,
-                 "select r.n, l.payment_id, l.slot from unnest($1::uuid[], $2::uuid[])"
-                 " with ordinality as r (first, last, n) cross join lateral (select payment_id, slot"
-                 " from ledger.seal_leaf where payment_id >= r.first and payment_id <= r.last"
-                 " and position < $4::bigint order by payment_id, slot limit $3::int) as l",
-                 4, params, err);
+    size_t size = 512 + 2 * (UUID_TEXT_SIZE + 2) * count;
+    char *sql = mem_new(size, 1);
+    snprintf(sql, size,
+             "select r.n, l.payment_id, l.slot from unnest('%s'::uuid[], '%s'::uuid[]) with ordinality"
+             " as r (first, last, n) cross join lateral (select payment_id, slot from ledger.seal_leaf"
+             " where payment_id >= r.first and payment_id <= r.last and position < %" PRIu64
+             " order by payment_id, slot limit %d) as l",
+             db_array_text(&firsts), db_array_text(&lasts), store->below ? store->below : INT64_MAX, RANGE_LEAVES_MAX);
     db_array_free(&firsts);
     db_array_free(&lasts);
-    return rows;
+    return sql;
+}
+
+static int tell_row(struct db_row *row, map_slot_function *tell, void *told, struct err *err)
+{
+    int64_t range = db_take_int(row, 8);
+    struct uuid id = db_take_uuid(row);
+    struct text slot = db_take_text(row);
+    if (!db_row_good(row) || !slot.data)
+        return err_set(err, ERR_INTERNAL, "a leaf cannot be read");
+    return tell(told, (size_t)(range - 1), id, slot.data, slot.size, err);
 }
 
 static int read_slots(void *arg, const struct map_range *ranges, size_t count, map_slot_function *tell, void *told,
                       struct err *err)
 {
+    const struct map_store *store = arg;
+    struct db_row row;
     if (count == 0)
         return 0;
-    struct db_result *rows = read_ranges(arg, ranges, count, err);
-    if (!rows)
+    char *sql = range_sql(store, ranges, count);
+    int r = db_stream(store->db, sql, err);
+    free(sql);
+    if (r != 0)
         return -1;
-    int r = 0;
-    for (int row = 0; r == 0 && row < db_rows(rows); row++)
-        r = tell(told, (size_t)(db_int(rows, row, 0) - 1), db_uuid(rows, row, 1), db_value(rows, row, 2),
-                 db_size(rows, row, 2), err);
-    db_result_free(rows);
+    while ((r = db_stream_next(store->db, &row, err)) == 1)
+        if (tell_row(&row, tell, told, err) != 0) {
+            db_stream_end(store->db);
+            return -1;
+        }
     return r;
 }
 
