@@ -12,7 +12,7 @@
 enum {
     MAP_STEP = 4, /* bits of one part */
     MAP_CHILDREN = 1 << MAP_STEP,
-    MAP_CHILD_MAX = 8,               /* payments below one child; with more, the part is split */
+    MAP_CHILD_MAX = 8,                /* payments below one child; with more, the part is split */
     MAP_CHILD_SIZE = 2 + SHA256_SIZE, /* as it is kept: how many payments, the highest byte first, and the root */
     MAP_PART_SIZE = MAP_CHILDREN * MAP_CHILD_SIZE,
 };

@@ -119,6 +119,12 @@ static int part(struct verify *verify, const char *what, part_function *run, str
     return verify_note(verify, what, run(verify, &why), &why, err);
 }
 
+static int verify_lines(struct verify *verify, const struct outside_heads *heads, struct err *err)
+{
+    struct err why = {0};
+    return verify_note(verify, "heads from outside", outside_compare_lines(verify, heads, &why), &why, err);
+}
+
 static int verify_parts(struct verify *verify, struct outside_heads *heads, struct err *err)
 {
     int r = part(verify, "the epochs", verify_epochs, err);
@@ -130,6 +136,12 @@ static int verify_parts(struct verify *verify, struct outside_heads *heads, stru
         r = err_set(err, ERR_CONFIG, "whose signature counts? Give --key, or seal.origin and seal.key");
     if (r == 0)
         r = verify_all_rows(verify, heads, err);
+    if (r == 0)
+        r = part(verify, "the keys", verify_keys, err);
+    if (r == 0)
+        r = verify_lines(verify, heads, err);
+    if (r == 0)
+        r = part(verify, "the map", verify_map, err);
     if (r == 0)
         r = part(verify, "the dead letters", verify_letters, err);
     if (r == 0)
@@ -157,7 +169,9 @@ int verify_ledger(const struct verify_options *options, struct verify_result *re
     struct outside_heads heads = {0};
     *ret = (struct verify_result){.height = -1};
     verify.segments = mem_new(1, sizeof *verify.segments);
-    int r = outside_read(&verify, &heads, err); /* before the ledger: it may be ahead of what was seen, never behind */
+    int r = ledger_keys_read(&verify, err);
+    if (r == 0)
+        r = outside_read(&verify, &heads, err); /* before the ledger: it may be ahead of what was seen, never behind */
     if (r == 0)
         r = connect_all(&verify, err);
     if (r == 0)

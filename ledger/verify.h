@@ -42,6 +42,8 @@ enum {
     X(TRUNCATED, "truncated")       /* a signed head seen outside is larger than the tree */                           \
     X(LOST, "lost")                 /* a signed head seen outside is of what a restore gave up: the heads say so */       \
     X(EPOCH, "epoch")               /* an epoch that the ledger does not have, or one that went back */                \
+    X(KEY, "key")                   /* a change of the key is not what was sealed, or not by the key before */             \
+    X(MAP, "map")                   /* the sorted map that a head states is not that of the leaves */                      \
     X(HEAD, "head")                 /* a head seen outside cannot be read, or no given key signed it */                \
     X(SAGA, "saga")                 /* the facts of a payment contradict the protocol */                               \
     X(FENCE, "fence")               /* another provider was tried without its evidence (L6) */                         \
@@ -99,6 +101,7 @@ struct verify_result {
     int64_t unsealed;     /* facts behind the last block: sealed by and by, no fault */
     int64_t archived;     /* facts that are in files: their leaves were verified */
     int64_t heads;        /* seen outside and compared */
+    int64_t maps;         /* of heads, computed and compared */
     int64_t lost;         /* of these: given up by a restore, as far as that is known */
     int epoch;
     int64_t payments, transfers;

@@ -8,21 +8,10 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "ledger/seal.h"
+#include "ledger/proof.h"
 #include "ledger/verify_internal.h"
 
 enum { BLOCKS_PAGE = 256, PATH_SIZE = 4096 };
-
-/* A head that a given key has signed, in the name of the log that it is about. `text` is changed and has to outlive *ret. */
-static int open_head(const struct verify *verify, char *text, struct checkpoint *ret, struct err *err)
-{
-    const struct note_key *by;
-    if (checkpoint_open(text, verify->options->keys, verify->options->key_count, ret, &by, err) != 0)
-        return -1;
-    if (strcmp(ret->origin, by->name) != 0)
-        return err_set(err, ERR_INVALID, "it is of the log %s, the key of %s", ret->origin, by->name);
-    return 0;
-}
 
 /* --- seen outside --- */
 
@@ -41,25 +30,32 @@ static int read_file(const char *dir, const char *name, char ret[static NOTE_SIZ
     return good ? 0 : -1;
 }
 
-static int epoch_of(const struct checkpoint *head)
+static void read_line(const struct checkpoint *head, struct outside_head *ret)
 {
     struct seal_line line;
-    return head->line_count > 0 && seal_line_parse(head->lines[0], &line) == 0 ? line.epoch : INT_MAX;
+    bool good = head->line_count > 0 && seal_line_parse(head->lines[0], &line) == 0;
+    ret->epoch = good ? line.epoch : INT_MAX;
+    ret->height = good ? line.height : -1;
 }
 
 static void add_outside(struct verify *verify, struct outside_heads *heads, const char *dir, const char *name)
 {
-    char text[NOTE_SIZE_MAX];
+    char text[NOTE_SIZE_MAX], sha256[SHA256_HEX_SIZE] = "";
     struct checkpoint head;
     struct err why = {0};
-    if (read_file(dir, name, text) != 0 || open_head(verify, text, &head, &why) != 0) {
+    bool read = read_file(dir, name, text) == 0;
+    if (read)
+        sha256_hex(text, note_text_size(text), sha256); /* it is taken to pieces */
+    if (!read || ledger_keys_open(verify, text, &head, &why) != 0) {
         verify_fault(verify, VERIFY_HEAD, NOWHERE, "%s: %s", name, *why.text ? why.text : "it cannot be read");
         return;
     }
     if ((heads->count & (heads->count - 1)) == 0) /* doubles */
         heads->items = mem_grow(heads->items, heads->count ? 2 * heads->count : 1, sizeof *heads->items);
-    heads->items[heads->count++] =
-        (struct outside_head){.size = head.size, .root = head.root, .epoch = epoch_of(&head), .name = mem_text(name)};
+    struct outside_head *new = &heads->items[heads->count++];
+    *new = (struct outside_head){.size = head.size, .root = head.root, .name = mem_text(name)};
+    memcpy(new->sha256, sha256, sizeof sha256);
+    read_line(&head, new);
 }
 
 static int by_size(const void *a, const void *b)
@@ -150,6 +146,58 @@ int outside_compare_old(struct verify *verify, struct outside_heads *heads, uint
     return 0;
 }
 
+/* The ledger's heads of these heights: what the text without signatures hashes to, "" where there is no block. */
+static struct db_result *read_texts(struct verify *verify, const struct outside_heads *heads, size_t from, size_t count,
+                                    struct err *err)
+{
+    struct db_array heights = {0};
+    char text[VERIFY_NUMBER_SIZE];
+    for (size_t i = from; i < from + count; i++)
+        db_array_add(&heights, verify_number(text, heads->items[i].height));
+    const char *params[] = {db_array_text(&heights)};
+    struct db_result *rows = db_query(verify->db,
+                                      "select s.head from unnest($1::bigint[]) with ordinality as h (height, n)"
+                                      " left join ledger.seal s using (height) order by h.n",
+                                      1, params, err);
+    db_array_free(&heights);
+    return rows;
+}
+
+static void compare_text(struct verify *verify, const struct outside_head *head, const char *text)
+{
+    char sha256[SHA256_HEX_SIZE];
+    struct proof_head own;
+    if (epoch_has_lost(verify, head->epoch, head->size) || head->size > verify->size)
+        return; /* told by its size */
+    if (!text) {
+        verify_fault(verify, VERIFY_TRUNCATED, NOWHERE,
+                     "%s: a given key has signed block %" PRId64 ", which is not there", head->name, head->height);
+        return;
+    }
+    sha256_hex(text, note_text_size(text), sha256);
+    if (strcmp(sha256, head->sha256) == 0 || proof_read_head(text, &own) != 0 || own.size != head->size ||
+        !hash_equal(&own.root, &head->root))
+        return; /* the same, or what differs is told by its root */
+    verify_fault(verify, VERIFY_FORK, NOWHERE,
+                 "%s: a given key has signed other lines for block %" PRId64 " than the ledger has", head->name,
+                 head->height);
+}
+
+int outside_compare_lines(struct verify *verify, const struct outside_heads *heads, struct err *err)
+{
+    for (size_t from = 0; from < heads->count; from += BLOCKS_PAGE) {
+        size_t count = heads->count - from < BLOCKS_PAGE ? heads->count - from : BLOCKS_PAGE;
+        struct db_result *rows = read_texts(verify, heads, from, count, err);
+        if (!rows)
+            return -1;
+        for (size_t i = 0; i < count; i++)
+            if (heads->items[from + i].height >= 0)
+                compare_text(verify, &heads->items[from + i], db_value(rows, (int)i, 0));
+        db_result_free(rows);
+    }
+    return 0;
+}
+
 void outside_end(struct verify *verify, const struct outside_heads *heads, uint64_t size)
 {
     for (size_t i = heads->next; i < heads->count; i++) {
@@ -196,12 +244,15 @@ static void open_block(struct verify *verify, const struct blocks *blocks, struc
     struct err why = {0};
     sha256_hex(head, strlen(head), block->sha256);
     snprintf(text, sizeof text, "%s", head);
-    if (open_head(verify, text, &checkpoint, &why) != 0) {
+    if (ledger_keys_open(verify, text, &checkpoint, &why) != 0) {
         verify_fault(verify, VERIFY_SIGNATURE, IN_BLOCK(block->height), "%s", why.text);
         return;
     }
     block->opened = true;
     block->root = checkpoint.root;
+    for (size_t i = 1; i < checkpoint.line_count; i++)
+        if (map_line_parse(checkpoint.lines[i], &block->map) == 0)
+            break;
     check_line(verify, blocks, block, &checkpoint);
 }
 
@@ -221,12 +272,14 @@ static void check_order(struct verify *verify, const struct block *last, const s
     if (block->height != last->height + 1)
         verify_fault(verify, VERIFY_BLOCK, IN_BLOCK(last->height + 1), "blocks up to %" PRId64 " are not there",
                      block->height - 1);
-    if (block->size <= last->size)
+    bool new_map = block->map.size > last->map.size; /* a block without facts has one, and nothing else to say */
+    if (block->size < last->size || (block->size == last->size && !new_map))
         verify_fault(verify, VERIFY_BLOCK, IN_BLOCK(block->height),
                      "it ends with fact %" PRIu64 ", the block before it with %" PRIu64, block->size, last->size);
     if (block->epoch < last->epoch)
         verify_fault(verify, VERIFY_EPOCH, IN_BLOCK(block->height), "epoch %d after epoch %d", block->epoch,
                      last->epoch);
+    verify_map_line(verify, last, block);
     if (!epoch_is_known(verify, block->epoch))
         verify_fault(verify, VERIFY_EPOCH, IN_BLOCK(block->height), "ledger.epoch has no epoch %d", block->epoch);
 }

@@ -6,6 +6,7 @@
 
 #include "common/text.h"
 #include "ledger/leaf.h"
+#include "ledger/map_parts.h"
 #include "ledger/saga.h"
 #include "ledger/verify.h"
 
@@ -32,6 +33,16 @@ struct place {
 };
 int place_compare(struct place a, struct place b);
 
+/* The ledger's keys, one after the other (verify_keys.c). */
+enum { LEDGER_KEYS_MAX = 256 };
+struct ledger_keys {
+    size_t count; /* 0: it never changed, or none of the given keys is among them: then only these count */
+    struct ledger_key {
+        struct note_key key;
+        uint64_t until; /* it signs heads of trees up to this size */
+    } items[LEDGER_KEYS_MAX];
+};
+
 struct segments;
 
 struct verify {
@@ -48,6 +59,7 @@ struct verify {
     struct place last, since;  /* its last row, and that of the block up to which all was verified; {0}: none */
     struct segments *segments; /* between the two */
     struct epochs epochs;
+    struct ledger_keys keys;
 };
 
 /* SQL: are the facts of this payment in a file? */
@@ -86,6 +98,15 @@ bool epoch_has_lost(const struct verify *verify, int number, uint64_t size);
 const char *epoch_definition(const struct verify *verify, const struct manifest_line *line,
                              char ret[static SHA256_HEX_SIZE]);
 
+/* --- verify_keys.c --- */
+
+/* Before heads are read, with a connection of its own. */
+int ledger_keys_read(struct verify *verify, struct err *err) MUST_CHECK;
+/* A head that the ledger's key of its size has signed, in the name of the log that it is about. `text` is changed and has to outlive *ret. */
+int ledger_keys_open(const struct verify *verify, char *text, struct checkpoint *ret, struct err *err) MUST_CHECK;
+/* Changes of the key are what was sealed. */
+int verify_keys(struct verify *verify, struct err *err) MUST_CHECK;
+
 /* --- verify_heads.c --- */
 
 /* Heads seen outside, by size. */
@@ -94,8 +115,10 @@ struct outside_heads {
     struct outside_head {
         uint64_t size;
         struct hash root;
-        int epoch;  /* INT_MAX: it does not say */
-        char *name; /* of its file */
+        int epoch; /* INT_MAX: it does not say */
+        int64_t height;
+        char sha256[SHA256_HEX_SIZE]; /* of its text, without signatures */
+        char *name;                   /* of its file */
     } * items;
 };
 /* Before anything is read of the ledger: it may grow, but not be behind what was seen outside. */
@@ -106,6 +129,8 @@ void outside_compare(struct verify *verify, struct outside_heads *heads, uint64_
 /* Those up to the block that was verified before, by consistency proofs. */
 int outside_compare_old(struct verify *verify, struct outside_heads *heads, uint64_t size, const struct hash *root,
                         struct err *err) MUST_CHECK;
+/* Their lines are those of the ledger's own heads. */
+int outside_compare_lines(struct verify *verify, const struct outside_heads *heads, struct err *err) MUST_CHECK;
 /* What is left cannot be part of a tree of `size` leaves. */
 void outside_end(struct verify *verify, const struct outside_heads *heads, uint64_t size);
 
@@ -116,6 +141,7 @@ struct block {
     struct place last;
     bool opened; /* `root` is what a given key has signed */
     struct hash root;
+    struct map_line map;          /* that it states; size 0: none */
     char sha256[SHA256_HEX_SIZE]; /* of the head's text */
 };
 /* The blocks in their order, with what one head says about itself and the one before it. */
@@ -288,6 +314,25 @@ int verify_all_rows(struct verify *verify, struct outside_heads *heads, struct e
 struct db *verify_connect(const struct verify *verify, struct err *err) MUST_CHECK;
 /* What a part could not do: a fault when the ledger itself makes it impossible, so that the others go on; else an error. */
 int verify_note(struct verify *verify, const char *what, int r, const struct err *why, struct err *err) MUST_CHECK;
+
+/* --- verify_map.c --- */
+
+/* What a head says of the map, after the one before it. */
+void verify_map_line(struct verify *verify, const struct block *last, const struct block *block);
+/* The newest map, or all since `since`, against the leaves. */
+int verify_map(struct verify *verify, struct err *err) MUST_CHECK;
+
+/* Maps that heads state, each another one, by size. */
+struct map_lines {
+    struct map_stated {
+        int64_t height;
+        struct map_line map;
+    } * items;
+    size_t count;
+};
+/* From the last one, of which these are all parts, back to the first. (verify_map_back.c) */
+int verify_map_back(struct verify *verify, const struct map_lines *lines, struct map_parts *parts,
+                    struct err *err) MUST_CHECK;
 
 /* --- verify_views.c --- */
 

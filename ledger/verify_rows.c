@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/key_change.h"
 #include "ledger/leaf.h"
 #include "ledger/verify_internal.h"
 
@@ -54,7 +55,8 @@ static struct db_result *read_leaves(const struct rows *rows, struct err *err)
                             verify_number(most, PAGE_ROWS)};
     return db_query(rows->verify->db,
                     "select position, payment_id, slot, hash from ledger.seal_leaf where position >= $1::bigint"
-                    " and position < $2::bigint order by position limit $3::int",
+                    " and position < $2::bigint and payment_id <> '" KEY_CHANGE_PAYMENT
+                    "' order by position limit $3::int",
                     3, params, err);
 }
 

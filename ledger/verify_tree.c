@@ -186,7 +186,7 @@ static int add_sum(struct tree *tree, struct err *err)
     while (tree->archived < tree->leaf.position)
         if (next_archived(tree, err) != 0)
             return -1;
-    if (tree->archived == tree->leaf.position)
+    if (tree->archived == tree->leaf.position || uuid_is_nil(tree->leaf.payment)) /* or a change of the key */
         return 0;
     if (!tree->more_order || place_compare(tree->place, segments->items[segment].last) > 0) {
         tree->sums->items[segment].bad = true; /* more leaves than facts */

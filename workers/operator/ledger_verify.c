@@ -107,8 +107,8 @@ static void on_note(void *arg, const char *text)
 static void print_result(const struct verify_result *result)
 {
     printf("%" PRId64 " blocks with %" PRId64 " facts, up to block %" PRId64 "; %" PRId64
-           " facts are not sealed yet; %" PRId64 " heads from outside\n",
-           result->blocks, result->rows, result->height, result->unsealed, result->heads);
+           " facts are not sealed yet; %" PRId64 " heads from outside; %" PRId64 " maps\n",
+           result->blocks, result->rows, result->height, result->unsealed, result->heads, result->maps);
     printf("%" PRId64 " payments with %" PRId64 " transfers; balances %s\n", result->payments, result->transfers,
            result->balances ? "derived anew and compared" : "not compared");
     if (result->archived)
@@ -126,12 +126,12 @@ static void print_result(const struct verify_result *result)
 
 static json_t *result_json(const struct verify_result *result, json_t *faults, json_t *notes)
 {
-    return json_pack("{s:b, s:i, s:I, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:O}", "good",
+    return json_pack("{s:b, s:i, s:I, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:O}", "good",
                      result->faults == 0, "epoch", result->epoch, "lost", (json_int_t)result->lost, "notes", notes,
                      "blocks", (json_int_t)result->blocks, "height", (json_int_t)result->height, "facts",
                      (json_int_t)result->rows, "unsealed", (json_int_t)result->unsealed, "archived",
-                     (json_int_t)result->archived, "heads", (json_int_t)result->heads, "payments",
-                     (json_int_t)result->payments, "transfers", (json_int_t)result->transfers, "balances",
+                     (json_int_t)result->archived, "heads", (json_int_t)result->heads, "maps", (json_int_t)result->maps,
+                     "payments", (json_int_t)result->payments, "transfers", (json_int_t)result->transfers, "balances",
                      result->balances, "unprojected", (json_int_t)result->unprojected, "faultCount",
                      (json_int_t)result->faults, "faults", faults);
 }
