@@ -14,6 +14,7 @@ import sys
 
 import farm as farms
 import psycopg2
+import test_sealing as sealing
 
 VERIFIER = os.path.join(farms.ROOT, "docs", "verify_receipt.py")
 sys.path.insert(0, os.path.dirname(VERIFIER))
@@ -39,8 +40,8 @@ def key_of(world):
 
 
 def until_sealed(world):
-    farms.wait_for(lambda: world.sql("select count(*) from ledger.event e left join ledger.seal_leaf l using (payment_id, slot) where l.position is null")
-                   == [(0,)], 30, "the facts to be sealed")
+    """And no further head comes by itself."""
+    sealing.until_mapped(world)
 
 
 def pay_one(world, kind):

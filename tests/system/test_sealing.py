@@ -8,6 +8,7 @@ import re
 import signal
 import struct
 import threading
+import uuid
 
 import farm as farms
 import pika
@@ -67,8 +68,34 @@ def roots(leaves, sizes):
 
 # --- heads ---
 
+# --- the sorted map once more, independently ---
+
+def slots_hash(slots):
+    return hashlib.sha256(b"".join(struct.pack(">I", len(slot)) + slot for slot in sorted(slot.encode() for slot in slots))).digest()
+
+
+def map_root(leaves):
+    """Of [(payment, slot)]."""
+    slots = collections.defaultdict(set)
+    for payment, slot in leaves:
+        slots[uuid.UUID(payment)].add(slot)
+
+    def subtree(payments, depth):
+        if len(payments) < 2:
+            return hashlib.sha256(b"\2" + payments[0].bytes + slots_hash(slots[payments[0]])).digest() if payments else bytes(32)
+        halves = [[payment for payment in payments if payment.int >> 127 - depth & 1 == bit] for bit in (0, 1)]
+        return hashlib.sha256(b"\3" + b"".join(subtree(half, depth + 1) for half in halves)).digest()
+    return subtree(list(slots), 0)
+
+
+def map_of(text):
+    """(size, root) that a head states; None if it states none."""
+    found = re.search("\nacquit-map-v1 size=([0-9]+) root=([^\n]+)\n", text)
+    return found and (int(found[1]), base64.b64decode(found[2]))
+
+
 def heads(world):
-    """Every exported head, oldest first: {"size", "root", "line", "text"}."""
+    """Every exported head, oldest first: {"size", "root", "line", "map", "text"}."""
     folder = world.farm.path("heads")
     found = []
     for name in sorted(os.listdir(folder)):
@@ -76,8 +103,9 @@ def heads(world):
             with open(os.path.join(folder, name), encoding="utf-8") as file:
                 text = file.read()
             origin, size, digest, line, rest = text.split("\n", 4)
-            assert origin == "acquit.test/ledger" and rest.startswith("\n\u2014 acquit.test/ledger ")
-            found.append({"size": int(size), "root": base64.b64decode(digest), "line": line, "text": text, "height": int(name.split(".")[0])})
+            assert origin == "acquit.test/ledger" and re.fullmatch("(acquit-map-v1 [^\n]+\n)?\n\u2014 acquit.test/ledger [^\n]+\n", rest), text
+            found.append({"size": int(size), "root": base64.b64decode(digest), "line": line, "map": map_of(text), "text": text,
+                          "height": int(name.split(".")[0])})
     return found
 
 
@@ -87,6 +115,17 @@ def until_sealed(world, payment=None):
     missing = f"select count(*) from ledger.event e left join ledger.seal_leaf l using (payment_id, slot) {where} " + ("and" if payment else "where")
     farms.wait_for(lambda: world.sql(missing + " l.position is null", *parameters) == [(0,)], 30, "the facts to be sealed")
     farms.wait_for(lambda: world.sql("select max(height) from ledger.seal")[0][0] == heads(world)[-1]["height"], 30, "the last head's file")
+
+
+def until_mapped(world):
+    """All facts are sealed, and the last head states the map of them all: nothing more is sealed by itself."""
+    until_sealed(world)
+
+    def mapped():
+        text = world.sql("select head from ledger.seal order by height desc limit 1")[0][0]
+        return map_of(text) and map_of(text)[0] == int(text.split("\n")[1])
+    farms.wait_for(mapped, 30, "a map of all facts")
+    until_sealed(world)
 
 
 def test_every_fact_is_sealed_once_in_order_and_the_heads_say_so(world):

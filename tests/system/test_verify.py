@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -94,15 +95,16 @@ class Copy:
         """Every hash anew, in blocks of the sizes there were; new heads if somebody signs them."""
         rows = self.sql((sealing.FACT + f" join ledger.seal_leaf l using (payment_id, slot) order by {order}").format(at=sealing.time_of("e.at")))
         leaves = list(sealing.leaves_of(self, rows))
-        heights = self.sql("select height, size from ledger.seal order by height")
+        heights = self.sql("select height, size, head from ledger.seal order by height")
         self.tamper(*(f"update ledger.seal_leaf set hash = '\\x{digest.hex()}' where payment_id = '{row[0]}' and slot = '{row[1]}'"
                       for row, digest in zip(rows, leaves)))
         nodes = self.sql("select level, position from ledger.seal_node")
         self.tamper(*(f"update ledger.seal_node set hash = '\\x{sealing.root(leaves[position << level:position + 1 << level]).hex()}'"
                       f" where level = {level} and position = {position}" for level, position in nodes))
         previous = "-"
-        for height, size in heights if key else []:
-            head = sign(key, size, sealing.root(leaves[:size]), f"acquit-seal-v1 epoch=1 block={height} previous={previous}")
+        for height, size, old in heights if key else []:
+            more = re.search("\n(acquit-map-v1 [^\n]+)\n", old)  # no slot is another one
+            head = sign(key, size, sealing.root(leaves[:size]), f"acquit-seal-v1 epoch=1 block={height} previous={previous}" + ("\n" + more[1] if more else ""))
             previous = hashlib.sha256(head.encode()).hexdigest()
             self.tamper(f"update ledger.seal set head = '{head}' where height = {height}")
 
@@ -152,6 +154,7 @@ def sealed(farm):
         world.wait_ended([world.pay(world.plain())])
         sealing.until_sealed(world)
     assert world.sql("select max(height) from ledger.seal")[0][0] >= 6
+    sealing.until_mapped(world)
     world.close()
     services, base, heads = farm.services, "verify_base", farm.path("verify-heads")
     services.psql(f"drop database if exists {base}", database="postgres")
@@ -247,21 +250,22 @@ def middle_row_deleted_and_resealed_without_key(copy, key):
                 "update ledger.seal_leaf set position = position - 1000001 where position > 1000000")
 
 
+SMALLER = "size < (select max(size) from ledger.seal)"  # blocks before the last one with facts
 BEHIND = "(xid, seq) > (select last_xid, last_seq from ledger.seal order by height desc limit 1)"
 
 
 def last_rows_deleted(copy, key):
-    copy.tamper("delete from ledger.event where (xid, seq) > (select last_xid, last_seq from ledger.seal order by height desc offset 1 limit 1)")
+    copy.tamper(f"delete from ledger.event where (xid, seq) > (select last_xid, last_seq from ledger.seal where {SMALLER} order by height desc limit 1)")
 
 
 def last_rows_deleted_with_their_leaves(copy, key):
     last_rows_deleted(copy, key)
-    copy.tamper("delete from ledger.seal_leaf where position >= (select size from ledger.seal order by height desc offset 1 limit 1)")
+    copy.tamper(f"delete from ledger.seal_leaf where position >= (select size from ledger.seal where {SMALLER} order by height desc limit 1)")
 
 
 def last_blocks_deleted(copy, key):
-    """As if the last three blocks had never been."""
-    copy.tamper("delete from ledger.seal where height > (select max(height) - 3 from ledger.seal)",
+    """As if the last blocks had never been."""
+    copy.tamper("delete from ledger.seal where size > (select size from ledger.seal order by height desc offset 4 limit 1)",
                 "delete from ledger.seal_leaf where position >= (select max(size) from ledger.seal)", f"delete from ledger.event where {BEHIND}")
     copy.sql("alter table ledger.transfer disable trigger user")
     copy.sql("alter table ledger.dead_letter disable trigger user")
@@ -388,7 +392,7 @@ def block_lengthened(copy, key):
 
 
 def last_head_deleted(copy, key):
-    copy.tamper("delete from ledger.seal where height = (select max(height) from ledger.seal)")
+    copy.tamper("delete from ledger.seal where size = (select max(size) from ledger.seal)")
 
 
 def chain_broken(copy, key):
