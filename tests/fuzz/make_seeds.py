@@ -5,6 +5,7 @@ Writes tests/fuzz/corpus/TARGET/seed-*; run it again when those cases have chang
 broke something) are left alone.
 """
 
+import base64
 import glob
 import hashlib
 import json
@@ -141,6 +142,10 @@ def note():
     notes = [text + "\n", text, text + "\n\u2014 acquit.example/ledger AAAAAAAA\n", text + "\n\u2014 witness.example AAAA\n", "a\n\n\u2014 a b\n", "\n\n", "a\n0\n\n",
              f"x\n9999999999999999999\n{root}\n\n", f"x\n1\n{root}\n" + "line\n" * 17 + "\n"]
     keys = ["PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW", "a+b+c", "a+00000000+", "-", ""]
+    old, new = "acquit.example/ledger+72e1a51a+AcqWvp3OwCtMue7R3/Zf9yD/iy3EYaMIuR1ra6yRcfon", "acquit.example/ledger+0d96e862+AWHA3mQ/GAWmnZTILPvmFl4QxqLpHHZPAT9Lf/ipjUin"
+    change = f"acquit-key-v1\nacquit.example/ledger\n{old}\n{new}\n2026-11-20T10:00:00.123Z\n"
+    notes += [change, change.replace("v1", "v2"), change + "\n\u2014 acquit.example/ledger AAAA\n", change.replace(".123", ""),
+              "acquit-map-v1 size=682 root=" + root, "acquit-map-v1 size=0 root=" + root, root, root + " " + base64.b64encode(change.encode()).decode()]
     return [lines(signed, keys[n % len(keys)], one) for n, one in enumerate(notes) for signed in (0, 1)]
 
 
@@ -269,6 +274,18 @@ def receipt():
     return seeds + [lines("as-it-is", json.dumps(whole | {"head": head})), lines("whole", json.dumps(whole | {"facts": []})), lines("as-it-is", "{}"), ""]
 
 
+def absence():
+    about = "".join(re.findall(r'"([^"]*)"', re.search(r'ABSENCE_ABOUT\[\] =((?:\s*"[^"]*")+);', read("ledger/absence.c"))[1]))
+    hashed, seeds = base64.b64encode(bytes(range(32))).decode(), []
+    slots = ["auth:1", "auth:1:result", "received"]
+    for way, end in (([], {"payment": PAYMENT, "slots": slots}), ([hashed] * 3, {"payment": PAYMENT, "slots": slots}), ([hashed], None),
+                     ([hashed] * 4, {"payment": PAYMENT[:-1] + "0", "slots": hashed}), ([hashed] * 128, {"payment": PAYMENT, "slots": slots[::-1]}),
+                     ([hashed[:-1]], {"payment": PAYMENT, "slots": []}), ([hashed] * 2, {"payment": "1" + PAYMENT[1:], "slots": hashed})):
+        whole = {"format": "acquit-absence", "version": 1, "payment": PAYMENT, "slot": "refund:1", "about": about, "head": "x/y\n1\n", "way": way, "end": end}
+        seeds += [lines(mode, json.dumps(one)) for one in (whole, whole | {"slot": "received"}) for mode in ("as-it-is", "signed", "changed")]
+    return seeds
+
+
 def archive():
     columns = ["payment_id", "slot", "outcome", "cause", "actor", "at", "xid", "seq", "body"]
     transfers = ["leg", "kind", "pending_of", "debit", "credit", "amount", "currency", "at", "xid", "seq"]
@@ -311,7 +328,7 @@ def body():
 
 
 def main():
-    for make in (pan, schema, envelope, stripe, tokens, pop, pop_state, note, simulated, config, ingress, saga, receipt, archive, row, body):
+    for make in (pan, schema, envelope, stripe, tokens, pop, pop_state, note, simulated, config, ingress, saga, receipt, absence, archive, row, body):
         write(make.__name__, make())
         print(f"{make.__name__:10} {len(os.listdir(os.path.join(CORPUS, make.__name__)))} files")
 

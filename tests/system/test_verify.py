@@ -529,6 +529,67 @@ def projection_changed(copy, key):
     copy.sql(f"update view.payment set status = 'failed' where payment_id = {ONE}")
 
 
+# The sorted map, by who has the key, or who has only the database.
+
+def restate(copy, key, change):
+    """All heads signed anew, with the map that change(height, size, root) gives for the one that they state."""
+    previous = "-"
+    for height, size, old in copy.sql("select height, size, head from ledger.seal order by height"):
+        lines, stated = old.split("\n"), sealing.map_of(old)
+        line = re.sub("previous=.*", f"previous={previous}", lines[3])
+        if stated:
+            line += "\nacquit-map-v1 size={} root={}".format(*(lambda new: (new[0], base64.b64encode(new[1]).decode()))(change(height, *stated)))
+        head = sign(key, size, base64.b64decode(lines[2]), line)
+        previous = hashlib.sha256(head.encode()).hexdigest()
+        copy.tamper(f"update ledger.seal set head = '{head}' where height = {height}")
+
+
+def stated_maps(copy):
+    """{size: root}, the smallest first."""
+    found = [sealing.map_of(row[0]) for row in copy.sql("select head from ledger.seal order by height")]
+    return dict(stated for stated in found if stated)
+
+
+def map_without(copy, size, payment, slot):
+    leaves = copy.sql("select payment_id::text, slot from ledger.seal_leaf where position < %s", size)
+    return sealing.map_root([leaf for leaf in leaves if leaf != (payment, slot)])
+
+
+def fact_left_out_of_the_map(copy, key):
+    """The leaf is in the tree, and a false proof that it is not there could be made: from then on, in every head."""
+    payment = copy.sql(f"select {ONE}::text")[0][0]
+    false = {size: map_without(copy, size, payment, "capture") for size in stated_maps(copy)}
+    restate(copy, key, lambda height, size, root: (size, false[size]))
+
+
+def map_goes_back(copy, key):
+    (size, root), last = list(stated_maps(copy).items())[0], copy.sql("select max(height) from ledger.seal")[0][0]
+    restate(copy, key, lambda height, *stated: (size, root) if height == last else stated)
+
+
+def map_stated_twice(copy, key):
+    """Heads of one map of which one says another root."""
+    first = min(height for height, head in copy.sql("select height, head from ledger.seal") if sealing.map_of(head))
+    restate(copy, key, lambda height, size, root: (size, bytes(32)) if height == first else (size, root))
+
+
+def map_of_the_future(copy, key):
+    last = copy.sql("select max(height) from ledger.seal")[0][0]
+    restate(copy, key, lambda height, size, root: (size + 1, root) if height == last else (size, root))
+
+
+def kept_part_changed(copy, key):
+    copy.tamper("update view.map_part set children = overlay(children placing sha256('x') from 3)")
+
+
+def kept_root_changed(copy, key):
+    copy.tamper("update view.map_part set root = '\\x02' || sha256('x')")
+
+
+def change_of_the_key_added(copy, key):
+    copy.tamper("insert into ledger.seal_key (position, statement) values (3, 'acquit-key-v1')")
+
+
 # The twelve that the ledger has to tell, whoever makes them.
 TWELVE = {
     "edit one byte of a body": body_edited, "change an amount and recompute every hash without the key": amount_rehashed, "swap two rows": rows_swapped,
@@ -560,6 +621,8 @@ MUTATIONS = [
     (transfer_of_another_transaction, "transfer", True), (transfer_of_no_payment, "transfer", False), (view_falsified, "balance", False),
     (projection_changed, "projection", True),
     (sealed_out_of_order, "row-moved", False), (leaf_of_another_slot, "row-missing", False), (leaf_of_another_slot, "row-added", False),
+    (fact_left_out_of_the_map, "map", False), (map_goes_back, "map", False), (map_stated_twice, "map", False), (map_of_the_future, "map", False),
+    (kept_part_changed, "map", False), (kept_root_changed, "map", False), (change_of_the_key_added, "key", False),
     (block_ends_elsewhere, "block", False), (fact_in_another_partition, "home", True), (transfer_in_another_partition, "home", True),
     (payment_forgotten, "home", True), (partition_trigger_dropped, "trigger", False), (partition_trigger_disabled, "trigger", False),
     (partition_granted, "grant", False), (partition_of_ones_own, "trigger", False), (partition_of_ones_own, "schema", False),
@@ -618,6 +681,41 @@ def test_going_on_from_a_block(copy):
     copy.tamper(change.format(*late))
     assert rules(copy.verify("--since", str(middle))) == {"row-changed"}
     assert copy.verify()["faultCount"] == 2
+
+
+def test_maps_since_a_block(copy, real_key):
+    """A false map that was stated only for a while is told by who goes on from a block before it; and by its head, if that was seen outside."""
+    maps = stated_maps(copy)
+    sizes = sorted(maps)
+    assert len(sizes) > 4
+    middle = sizes[len(sizes) // 2]
+    heights = [height for height, head in copy.sql("select height, head from ledger.seal order by height") if (sealing.map_of(head) or (0,))[0] == middle]
+    good = copy.verify("--since", str(heights[0] - 1))
+    assert good["good"] and good["maps"] == len([size for size in sizes if size >= middle]) + 1, (good, sizes, middle)
+    payment, slot = copy.sql("select payment_id::text, slot from ledger.seal_leaf where position = %s", middle - 1)[0]
+    false = map_without(copy, middle, payment, slot)
+    restate(copy, real_key, lambda height, size, root: (size, false if size == middle else root))
+    assert copy.verify(heads=False)["good"], "the newest map is right"
+    assert rules(copy.verify()) == {"fork"}, "heads that were kept have other lines"
+    answer = copy.verify("--since", str(heights[0] - 1), heads=False)
+    assert [(fault["rule"], fault["block"]) for fault in answer["faults"]] == [("map", heights[0])], answer["faults"]
+    assert copy.verify("--since", str(heights[-1]), heads=False)["faultCount"] == 1, "what the block itself states is looked at, too"
+    assert copy.verify("--since", str(heights[-1] + 1), heads=False)["good"]
+
+
+def test_a_head_that_is_not_in_the_ledger(copy, real_key, tmp_path):
+    """Of the right tree, and with another map; or of a block without facts that was deleted."""
+    text = copy.sql("select head from ledger.seal order by height desc limit 1")[0][0].split("\n\n")[0].split("\n")
+    stated = sealing.map_of("\n".join(text) + "\n")
+    line = f"{text[3]}\nacquit-map-v1 size={stated[0]} root={base64.b64encode(bytes(32)).decode()}"
+    (tmp_path / "a.head").write_text(sign(real_key, int(text[1]), base64.b64decode(text[2]), line), encoding="utf-8")
+    answer = copy.verify(heads=str(tmp_path))
+    assert rules(answer) == {"fork"} and "other lines" in answer["faults"][0]["message"], answer
+    os.unlink(tmp_path / "a.head")
+    later = re.sub("block=[0-9]+", "block=1000000", text[3])
+    (tmp_path / "b.head").write_text(sign(real_key, int(text[1]), base64.b64decode(text[2]), later), encoding="utf-8")
+    answer = copy.verify(heads=str(tmp_path))
+    assert rules(answer) == {"truncated"} and "is not there" in answer["faults"][0]["message"], answer
 
 
 # --- of any size ---
