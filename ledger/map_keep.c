@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/mem.h"
 #include "ledger/saga.h"
@@ -24,10 +25,13 @@ struct map_keep {
     struct map_build *build;
     struct uuid last; /* LOADING: the last part; BUILDING: the last leaf's payment, and its slot */
     char slot[SLOT_SIZE];
-    bool begun;         /* there is a last one */
-    uint64_t size;      /* leaves that are in it; while BUILDING: that were there when it began */
-    uint64_t next_size; /* with what is being written */
-    struct map_write write;
+    bool begun;             /* there is a last one */
+    bool distrusted;        /* what is kept is not what its roots say */
+    uint64_t size;          /* leaves that are in it; while BUILDING: that were there when it began */
+    uint64_t next_size;     /* with what is being written */
+    struct map_write write; /* what is being written */
+    struct db_statement statements[MAP_STATEMENTS];
+    size_t statement_count;
 };
 
 struct map_keep *map_keep_new(struct db *db)
@@ -46,6 +50,12 @@ void map_keep_reset(struct map_keep *keep)
     *keep = (struct map_keep){.db = keep->db, .store = keep->store};
 }
 
+static void fail(struct map_keep *keep, const struct err *err)
+{
+    map_keep_reset(keep);
+    keep->distrusted = err->code == ERR_CONFLICT;
+}
+
 void map_keep_free(struct map_keep *keep)
 {
     if (!keep)
@@ -58,12 +68,10 @@ void map_keep_free(struct map_keep *keep)
 static int write_now(struct map_keep *keep, struct map_changes *changes, struct err *err)
 {
     struct map_write write;
-    int r = 0;
-    if (changes->count > 0) {
-        const struct db_statement statement = map_store_write(changes, &write);
-        r = db_run(keep->db, true, &statement, 1, NULL, err);
-        map_write_clear(&write);
-    }
+    struct db_statement statements[MAP_STATEMENTS];
+    size_t count = map_store_write(changes, &write, statements);
+    int r = count > 0 ? db_run(keep->db, true, statements, count, NULL, err) : 0;
+    map_write_clear(&write);
     map_changes_clear(changes);
     return r;
 }
@@ -85,7 +93,7 @@ static int begin_building(struct map_keep *keep, uint64_t size, struct err *err)
     if (map_store_clear(keep->db, err) != 0)
         return -1;
     keep->state = BUILDING;
-    keep->begun = false;
+    keep->begun = keep->distrusted = false;
     keep->size = size;
     keep->build = map_build_new(size / PAYMENT_FACTS);
     return 1;
@@ -94,6 +102,8 @@ static int begin_building(struct map_keep *keep, uint64_t size, struct err *err)
 static int load(struct map_keep *keep, const struct map_line *stated, uint64_t size, struct err *err)
 {
     struct err why = {0};
+    if (keep->distrusted)
+        return begin_building(keep, size, err);
     if (!keep->parts)
         keep->parts = map_parts_new_bare();
     int count = map_store_load(keep->db, keep->begun ? &keep->last : NULL, keep->parts, &keep->last, &why);
@@ -195,25 +205,30 @@ int map_keep_step(struct map_keep *keep, const struct map_line *stated, uint64_t
         break;
     }
     if (r < 0)
-        map_keep_reset(keep);
+        fail(keep, err);
     return r;
 }
 
-int map_keep_refresh(struct map_keep *keep, uint64_t size, struct map_line *ret_line,
-                     struct db_statement *ret_statement, struct err *err)
+int map_keep_refresh(struct map_keep *keep, uint64_t size, struct map_line *ret_line, struct err *err)
 {
     struct map_changes changes = {0};
     map_write_clear(&keep->write);
     int r = refresh(keep, size, &changes, err);
     if (r == 0) {
         *ret_line = (struct map_line){.size = size, .root = map_parts_root(keep->parts).hash};
-        *ret_statement = map_store_write(&changes, &keep->write);
+        keep->statement_count = map_store_write(&changes, &keep->write, keep->statements);
         keep->next_size = size;
     }
     map_changes_clear(&changes);
     if (r != 0)
-        map_keep_reset(keep);
+        fail(keep, err);
     return r;
+}
+
+size_t map_keep_statements(const struct map_keep *keep, struct db_statement ret[static MAP_STATEMENTS])
+{
+    memcpy(ret, keep->statements, keep->statement_count * sizeof *ret);
+    return keep->statement_count;
 }
 
 void map_keep_written(struct map_keep *keep)

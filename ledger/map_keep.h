@@ -17,7 +17,8 @@ enum { MAP_FOLLOW_LEAVES = 32768 /* in one step, or one refresh */ };
 struct map_keep;
 struct map_keep *map_keep_new(struct db *db); /* borrowed; role acquit_sealer */
 void map_keep_free(struct map_keep *keep);    /* accepts NULL */
-/* What it knows may be wrong: it begins again. Also after any error of the others. */
+/* What it knows may be wrong: it begins again, with what is kept if that is what the last head states. Also after any error of the others; if a
+ * kept part was not what it should be (ERR_CONFLICT), with nothing. */
 void map_keep_reset(struct map_keep *keep);
 
 /* One step towards map_keep_refresh(), of a ledger of `size` sealed leaves whose last head states `stated`. 1: there are more steps; 0: it is
@@ -25,10 +26,10 @@ void map_keep_reset(struct map_keep *keep);
 int map_keep_step(struct map_keep *keep, const struct map_line *stated, uint64_t size, struct err *err) MUST_CHECK;
 
 /* The map of the first `size` leaves, which are all that are sealed, at most MAP_FOLLOW_LEAVES more than those of the map before. What it changes
- * has to be kept by the transaction that states *ret_line, with *ret_statement, which stands until map_keep_written() says that this was done, or
- * map_keep_reset(). */
-int map_keep_refresh(struct map_keep *keep, uint64_t size, struct map_line *ret_line,
-                     struct db_statement *ret_statement, struct err *err) MUST_CHECK;
+ * has to be kept by the transaction that states *ret_line, with map_keep_statements(). */
+int map_keep_refresh(struct map_keep *keep, uint64_t size, struct map_line *ret_line, struct err *err) MUST_CHECK;
+/* What keeps it: returns how many. They stand until map_keep_written() says that this was done, or map_keep_reset(). */
+size_t map_keep_statements(const struct map_keep *keep, struct db_statement ret[static MAP_STATEMENTS]);
 void map_keep_written(struct map_keep *keep);
 /* Leaves that the map has, once it is ready. */
 uint64_t map_keep_size(const struct map_keep *keep);

@@ -11,15 +11,18 @@
 void map_changes_clear(struct map_changes *changes)
 {
     free(changes->items);
+    free(changes->fresh);
     *changes = (struct map_changes){0};
 }
 
-static void add_change(struct map_changes *changes, const struct map_part *part)
+static void add_change(struct map_changes *changes, const struct map_part *part, bool fresh)
 {
     if (changes->count == changes->room) {
         changes->room = changes->room ? 2 * changes->room : 64;
         changes->items = mem_grow(changes->items, changes->room, sizeof *changes->items);
+        changes->fresh = mem_grow(changes->fresh, changes->room, sizeof *changes->fresh);
     }
+    changes->fresh[changes->count] = fresh;
     changes->items[changes->count++] = *part;
 }
 
@@ -92,7 +95,7 @@ static void make_part(struct map_parts *parts, struct uuid first, const struct m
                       part.depth + MAP_STEP);
         struct map_node root = map_part_root(&part);
         map_parts_update(parts, first, &root);
-        add_change(changes, &part);
+        add_change(changes, &part, true);
         return;
     }
     map_parts_split(parts, first);
@@ -228,7 +231,7 @@ static int refresh_some(struct map_parts *parts, const struct map_source *source
         }
         struct map_node root = map_part_root(part);
         map_parts_update(parts, part->first, &root);
-        add_change(changes, part);
+        add_change(changes, part, false);
     }
     return 0;
 }

@@ -26,6 +26,7 @@ struct map_source {
 /* Parts that are to be kept from now on. Begins as {0}. */
 struct map_changes {
     struct map_part *items;
+    bool *fresh; /* of each: there may be none of it yet, or one of another depth */
     size_t count, room;
 };
 void map_changes_clear(struct map_changes *changes);

@@ -31,13 +31,18 @@ int map_store_place(struct map_parts *parts, const struct db_result *rows, int r
 /* The children in a column. */
 int map_store_children(const struct db_result *rows, int row, int column, struct map_part *ret) MUST_CHECK;
 
-/* A statement that keeps these parts; its values live as long as *arrays. */
-enum { MAP_WRITE_PARAMS = 4 };
+/* Statements that keep these parts; what they say lives as long as *write. Returns how many. */
+enum { MAP_STATEMENTS = 2, MAP_WRITE_PARAMS = 3 };
 struct map_write {
-    struct db_array firsts, depths, roots, children;
-    const char *params[MAP_WRITE_PARAMS];
+    struct map_values {
+        struct db_array firsts, depths;
+        char *bytes; /* roots and children, as one bytea's text */
+        size_t count;
+        const char *params[MAP_WRITE_PARAMS];
+    } values[MAP_STATEMENTS]; /* parts that there are; parts that there may not be */
 };
-struct db_statement map_store_write(const struct map_changes *changes, struct map_write *write);
+size_t map_store_write(const struct map_changes *changes, struct map_write *write,
+                       struct db_statement ret[static MAP_STATEMENTS]);
 void map_write_clear(struct map_write *write);
 
 /* All kept parts, gone. */

@@ -29,10 +29,9 @@ struct sealer {
     bool change_due;          /* it is the old key's: the next block begins with the statement */
 
     struct map_keep *keep;
-    bool map_ready;                    /* as far as it is known, keep can be refreshed */
-    struct map_line new_map;           /* what the next head states; size 0: what the last one did */
-    struct db_statement map_statement; /* what keeps it */
-    int64_t map_at_ms;                 /* when it was refreshed, monotonic */
+    bool map_ready;          /* as far as it is known, keep can be refreshed */
+    struct map_line new_map; /* what the next head states; size 0: what the last one did */
+    int64_t map_at_ms;       /* when it was refreshed, monotonic */
 };
 
 /* --- where the ledger stands --- */
@@ -145,7 +144,7 @@ static int write_block(const struct sealer *sealer, struct block *block, const c
                           block->last.seq,
                           head};
     const char *change[] = {seal_number(position, (int64_t)sealer->edge.size), sealer->change};
-    struct db_statement statements[BLOCK_STATEMENTS + 3] = {
+    struct db_statement statements[1 + BLOCK_STATEMENTS + 1 + MAP_STATEMENTS] = {
         {"insert into ledger.seal (height, epoch, size, last_xid, last_seq, head)"
          " values ($1::bigint, $2::int, $3::bigint, $4::xid8, $5::bigint, $6::text)",
          6, seal}};
@@ -154,7 +153,7 @@ static int write_block(const struct sealer *sealer, struct block *block, const c
         statements[count++] = (struct db_statement){
             "insert into ledger.seal_key (position, statement) values ($1::bigint, $2::text)", 2, change};
     if (sealer->new_map.size > 0)
-        statements[count++] = sealer->map_statement;
+        count += map_keep_statements(sealer->keep, statements + count);
     return db_run(sealer->options.db, true, statements, count, NULL, err);
 }
 
@@ -242,9 +241,7 @@ static bool is_map_due(const struct sealer *sealer)
 
 int sealer_follow(struct sealer *sealer, struct err *err)
 {
-    if (!sealer->loaded && load(sealer, err) != 0)
-        return -1;
-    if (sealer->edge.size == 0 || sealer->new_map.size > 0)
+    if (!sealer->loaded || sealer->edge.size == 0 || sealer->new_map.size > 0)
         return 0;
     if (!sealer->map_ready || sealer->edge.size - map_keep_size(sealer->keep) > MAP_FOLLOW_LEAVES) {
         int r = map_keep_step(sealer->keep, &sealer->map, sealer->edge.size, err);
@@ -255,8 +252,8 @@ int sealer_follow(struct sealer *sealer, struct err *err)
     if (sealer->map.size == map_keep_size(sealer->keep) && !is_map_due(sealer))
         return 0;
     struct map_line line;
-    if (map_keep_refresh(sealer->keep, sealer->edge.size, &line, &sealer->map_statement, err) != 0) {
-        forget_map(sealer);
+    if (map_keep_refresh(sealer->keep, sealer->edge.size, &line, err) != 0) {
+        sealer->map_ready = false;
         return -1;
     }
     sealer->new_map = line;
