@@ -141,16 +141,20 @@ static int unreadable(const char *what, struct err *err)
 }
 
 /* Payment ids are spread evenly: share n of count is those between two bounds. */
+static void share_begins(int n, int count, char ret[static UUID_TEXT_SIZE])
+{
+    struct uuid bound = {0};
+    uint64_t part = UINT64_MAX / (uint64_t)count * (uint64_t)n;
+    for (int byte = 0; byte < 8; byte++)
+        bound.bytes[byte] = (uint8_t)(part >> (56 - 8 * byte));
+    uuid_format(bound, ret);
+}
+
 static void share(int n, int count, const char *payment, char ret[static CONDITION_SIZE])
 {
     char low[UUID_TEXT_SIZE], high[UUID_TEXT_SIZE];
-    for (int i = 0; i < 2; i++) {
-        struct uuid bound = {0};
-        uint64_t part = UINT64_MAX / (uint64_t)count * (uint64_t)(n + i);
-        for (int byte = 0; byte < 8; byte++)
-            bound.bytes[byte] = (uint8_t)(part >> (56 - 8 * byte));
-        uuid_format(bound, i == 0 ? low : high);
-    }
+    share_begins(n, count, low);
+    share_begins(n + 1, count, high);
     int size = snprintf(ret, CONDITION_SIZE, "%s >= '%s'", payment, low);
     if (n + 1 < count)
         snprintf(ret + size, CONDITION_SIZE - (size_t)size, " and %s < '%s'", payment, high);
