@@ -97,6 +97,8 @@ static int begin(struct op *op, struct err *err)
     db_free(db);
     if (r != 0)
         return err_prefix(err, "no epoch has begun");
+    operator_note(op, "ledger.epoch", "schema", "ledger", reason,
+                  json_pack("{s:i, s:I}", "epoch", epoch.number, "xidOffset", (json_int_t)epoch.offset));
     if (op->json)
         operator_print(json_pack("{s:i, s:I}", "epoch", epoch.number, "xidOffset", (json_int_t)epoch.offset));
     else
