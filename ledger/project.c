@@ -159,7 +159,7 @@ static void add_attempt(const struct payment *payment, int n, struct projection 
 
 static int64_t commission_of(const struct refund *refund)
 {
-    return refund->accepted ? json_int(refund->intent->body, "commission", 0) : 0;
+    return refund->accepted && refund->intent ? json_int(refund->intent->body, "commission", 0) : 0;
 }
 
 static void add_refund(const struct payment *payment, int n, struct projection *projection)
