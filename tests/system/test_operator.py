@@ -273,7 +273,7 @@ def test_bash_completes_commands_options_and_ids(world):
     assert complete(world, "payment", "can") == ["cancel"]
     assert complete(world, "dlq", "list", "--st") == ["--state"]
     assert complete(world, "migrate", "--ch") == ["--check"]
-    assert "tx_" + payment.replace("-", "") in complete(world, "payment", "show", *config, "")
+    farms.wait_for(lambda: "tx_" + payment.replace("-", "") in complete(world, "payment", "show", *config, ""), 10, "the payment in the lists")
     assert complete(world, "payment", "show", *config, "tx_zz") == []
     assert complete(world, "payment", "list", "--limit", "") == []
     letters = [letter["id"] for letter in world.dead_letters()][:20]
