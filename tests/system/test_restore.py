@@ -308,6 +308,8 @@ def test_into_another_server(farm, world, tmp_path):
     assert verify(farm, heads=farm.path("heads"), *["--epoch", str(epoch)] if epoch > 1 else [])[:2] == (0, set())
     code, found = answer(farm, "ledger", "epoch")
     assert (code, found["writable"], found["epochs"][-1]["reason"]) == (0, True, "moved to a larger machine"), found
+    code, found = answer(farm, "audit", "list", "--action", "ledger.epoch")
+    assert (found["acts"][0]["reason"], found["acts"][0]["objectId"]) == ("moved to a larger machine", str(epoch + 1)), found
 
     go_on(farm)
     after = [world.pay(world.plain()), world.pay(world.dual(), "tickets")]
