@@ -136,8 +136,8 @@ json_t *epoch_list(struct db *db, struct err *err)
     "    execute replace($function_0$%s$function_0$, '@', added::text);\n"                                             \
     "    execute replace($function_1$%s$function_1$, '@', added::text);\n"                                             \
     "    execute replace($function_2$%s$function_2$, '@', added::text);\n"                                             \
-    "    perform ledger.note_act('operator', actor, 'ledger.epoch', 'epoch', wanted::text, reason,\n"                  \
-    "                            jsonb_build_object('xidOffset', added));\n"                                           \
+    "    perform ledger.note_act('operator', actor, 'ledger.epoch', 'schema', 'ledger', reason,\n"                     \
+    "                            jsonb_build_object('epoch', wanted, 'xidOffset', added));\n"                          \
     "end $epoch$"
 static_assert(EPOCH_FUNCTIONS == 3, "the script replaces each of them");
 

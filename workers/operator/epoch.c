@@ -96,9 +96,8 @@ static int begin(struct op *op, struct err *err)
                         args_text(&op->args, "reason", ""), &epoch, err);
     db_free(db);
     if (r != 0)
-        return err_prefix(err, "no epoch has begun");
-    operator_note(op, "ledger.epoch", "schema", "ledger", reason,
-                  json_pack("{s:i, s:I}", "epoch", epoch.number, "xidOffset", (json_int_t)epoch.offset));
+        return err_prefix(err, "no epoch has begun%s",
+                          err->code == ERR_AGAIN ? "; is everything stopped that writes to the ledger?" : "");
     if (op->json)
         operator_print(json_pack("{s:i, s:I}", "epoch", epoch.number, "xidOffset", (json_int_t)epoch.offset));
     else
