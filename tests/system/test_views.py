@@ -252,7 +252,10 @@ def test_each_filter(world):
         "event": world.plain(gateway="simulated", token="tok_visa", reference={"type": "event", "id": "b-1"}),
         "failed": world.plain(gateway="simulated", token="tok_declined"),
     }
-    payments = {name: world.pay(wish | {"description": mark}) for name, wish in wishes.items()}
+    payments = {}
+    for name, wish in wishes.items():  # one after the other: several workers would record them in any order
+        payments[name] = world.pay(wish | {"description": mark})
+        world.wait_fact(payments[name], "received")
     other = world.pay(world.plain(gateway="simulated", token="tok_visa"), publisher="tickets")
     world.wait_ended([*payments.values(), other])
     world.until_listed([*payments.values(), other])
