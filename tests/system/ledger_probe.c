@@ -29,6 +29,7 @@
 #include "ledger/migrate.h"
 #include "ledger/read.h"
 #include "ledger/store.h"
+#include "tests/system/probe.h"
 
 enum {
     RACE_ROUNDS = 500,
@@ -46,24 +47,6 @@ enum {
 
 static const char *server; /* the connection string given to us */
 static char url[URL_SIZE]; /* of the probe's own database */
-static int failures;
-
-static void check(bool ok, const char *name)
-{
-    printf("%s - %s\n", ok ? "ok" : "not ok", name);
-    fflush(stdout);
-    failures += !ok;
-}
-
-/* For a step that must work for the rest to mean anything. */
-static void must(bool ok, const char *what, const struct err *err)
-{
-    if (ok)
-        return;
-    printf("not ok - %s: %s\n", what, err ? err->text : "");
-    fflush(stdout);
-    exit(1);
-}
 
 /* A fact of a payment of its own. */
 #define EVENT(slot, outcome)                                                                                           \
@@ -75,13 +58,8 @@ static void must(bool ok, const char *what, const struct err *err)
 
 static struct db *open_db(const char *to, int64_t timeout_ms, bool read_only)
 {
-    struct err err = {0};
-    struct db *db = db_new(
-        &(struct db_options){
-            .url = to, .application = "ledger_probe", .timeout_ms = timeout_ms, .read_only = read_only},
-        &err);
-    must(db, "a connection string", &err);
-    return db;
+    return probe_db(&(struct db_options){
+        .url = to, .application = "ledger_probe", .timeout_ms = timeout_ms, .read_only = read_only});
 }
 
 static struct store *open_store(int64_t timeout_ms)

@@ -150,8 +150,8 @@ def test_a_changed_cell_is_found_and_named(world):
     expected = {(payment, *place) for payment, place in zip(payments, CHANGES.values())} | {(planted, "payment", "")}
     assert {(row["paymentId"], row["table"], row["column"]) for row in check(world)} == expected
     verified = run(world, "ledger", "verify", role=world.farm.pg_url("acquit_auditor"))[1]
-    found = {(fault["paymentId"], fault["message"].split()[0]) for fault in verified["faults"] if fault["rule"] == "projection"}
-    assert found == {(payment, "view." + table) for payment, table, _ in expected} and verified["faultCount"] == len(expected), verified["faults"]
+    found = [(fault["paymentId"], fault["message"].split()[0]) for fault in verified["faults"] if fault["rule"] == "projection"]
+    assert sorted(found) == sorted((payment, "view." + table) for payment, table, _ in expected), found
     code, refused, _ = run(world, "ledger", "rebuild")  # the operator may only read
     assert code == 1 and "acquit_projector" in refused["message"]
     assert rebuild(world)["written"] == len(expected)
@@ -336,7 +336,7 @@ def test_every_act_of_an_operator_leaves_a_row(world):
     assert {act["action"] for act in acts(world, "--actor", "ada", "--since", began)} == {"personal.update"}
     assert {act["objectId"] for act in acts(world, "--action", "personal.show", "--since", began)} == {personal}
     assert acts(world, "--since", "2999-01-01") == [] and len(acts(world, "--object", personal)) == 3
-    assert any(act["action"] == "ledger.migrate" and "009_views.sql" in act["diff"]["applied"] for act in acts(world, "--limit", "1000"))
+    assert any(act["action"] == "ledger.migrate" and "009_views.sql" in act["diff"]["applied"] for act in acts(world, "--action", "ledger.migrate"))
 
 
 def test_nobody_changes_an_act_or_who_did_it(world):
