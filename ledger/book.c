@@ -124,7 +124,7 @@ int book_capture(const struct payment *p, int n, int64_t captured, struct new_tr
     if (resolve(p, n, "capture", hold_of(p, n), ret, err) != 0)
         return -1;
     kind_and_amount(ret, "post", captured);
-    int64_t commission;
+    int64_t commission = 0;
     if (commission_of(p, captured, &commission, err) != 0)
         return -1;
     return with_commission(ret, ret->credit, commission, false, ret + 1, err);
@@ -168,7 +168,7 @@ static int taken_by_refunds(const struct payment *p, int64_t *ret_total, int64_t
 
 int book_refund_share(const struct payment *p, int64_t amount, struct refund_share *ret, struct err *err)
 {
-    int64_t captured = p->captured_amount, given, total, commission;
+    int64_t captured = p->captured_amount, given = 0, total = 0, commission = 0;
     if (captured <= 0 || amount <= 0)
         return err_set(err, ERR_INVALID, "a refund of %lld on a capture of %lld", (long long)amount,
                        (long long)captured);

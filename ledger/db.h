@@ -91,7 +91,9 @@ void db_stream_end(struct db *db);
 
 /* The next column, decoded; its type is the caller's to know. What cannot be makes the row bad and gives zeros. */
 int64_t db_take_int(struct db_row *row,
-                    int bytes); /* of 2, 4 or 8 bytes; also xid8, date and timestamptz (from 2000-01-01) */
+                    int bytes);              /* of 2, 4 or 8 bytes; also xid8, date and timestamptz (from 2000-01-01) */
+int64_t db_take_integer(struct db_row *row); /* of as many of these as it has */
+bool db_take_bool(struct db_row *row);
 struct uuid db_take_uuid(struct db_row *row);
 struct text db_take_text(struct db_row *row);  /* text, char(n), bytea; NULL stays NULL */
 struct text db_take_jsonb(struct db_row *row); /* its text */

@@ -77,6 +77,20 @@ int64_t db_take_int(struct db_row *row, int bytes)
     return row->bad ? 0 : number((const uint8_t *)found.data, bytes);
 }
 
+int64_t db_take_integer(struct db_row *row)
+{
+    struct text found = take(row);
+    row->bad |= found.size != 2 && found.size != 4 && found.size != 8;
+    return row->bad ? 0 : number((const uint8_t *)found.data, (int)found.size);
+}
+
+bool db_take_bool(struct db_row *row)
+{
+    struct text found = take(row);
+    row->bad |= !found.data || found.size != 1;
+    return !row->bad && found.data[0];
+}
+
 struct uuid db_take_uuid(struct db_row *row)
 {
     struct uuid id = {0};

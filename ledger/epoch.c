@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/act.h"
+
 enum { NUMBER_SIZE = 24, SCRIPT_SIZE = 4096 };
 
 /* --- the functions --- */
@@ -103,7 +105,9 @@ json_t *epoch_list(struct db *db, struct err *err)
 #define BEGIN                                                                                                          \
     "do $epoch$\n"                                                                                                     \
     "declare\n"                                                                                                        \
-    "    wanted constant integer := current_setting('acquit.epoch_number')::integer;\n"                                \
+    "    wanted integer := current_setting('acquit.epoch')::integer;\n"                                                \
+    "    actor constant text := current_setting('acquit.actor');\n"                                                    \
+    "    reason constant text := current_setting('acquit.reason');\n"                                                  \
     "    latest ledger.epoch;\n"                                                                                       \
     "    stored bigint := 0;\n"                                                                                        \
     "    highest xid8;\n"                                                                                              \
@@ -111,7 +115,8 @@ json_t *epoch_list(struct db *db, struct err *err)
     "    added bigint;\n"                                                                                              \
     "begin\n"                                                                                                          \
     "    lock table ledger.account, ledger.command, ledger.payment, ledger.event, ledger.transfer, ledger.personal,\n" \
-    "        ledger.dead_letter, ledger.seal, ledger.seal_leaf, ledger.seal_node, ledger.epoch in exclusive mode;\n"   \
+    "        ledger.dead_letter, ledger.act, ledger.seal, ledger.seal_leaf, ledger.seal_node, ledger.epoch\n"          \
+    "        in exclusive mode;\n"                                                                                     \
     "    select * into latest from ledger.epoch order by epoch desc limit 1;\n"                                        \
     "    if wanted <> 0 and wanted <= coalesce(latest.epoch, 1) then\n"                                                \
     "        raise exception using errcode = '22023',\n"                                                               \
@@ -126,30 +131,41 @@ json_t *epoch_list(struct db *db, struct err *err)
     "    end loop;\n"                                                                                                  \
     "    added := greatest(stored + 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint, latest.xid_offset, "    \
     "1);\n"                                                                                                            \
-    "    insert into ledger.epoch (epoch, xid_offset, reason)\n"                                                       \
-    "        values (case when wanted <> 0 then wanted else coalesce(latest.epoch, 1) + 1 end, added,\n"               \
-    "                current_setting('acquit.epoch_reason'));\n"                                                       \
+    "    wanted := case when wanted <> 0 then wanted else coalesce(latest.epoch, 1) + 1 end;\n"                        \
+    "    insert into ledger.epoch (epoch, xid_offset, reason, actor) values (wanted, added, reason, actor);\n"         \
     "    execute replace($function_0$%s$function_0$, '@', added::text);\n"                                             \
     "    execute replace($function_1$%s$function_1$, '@', added::text);\n"                                             \
     "    execute replace($function_2$%s$function_2$, '@', added::text);\n"                                             \
+    "    perform ledger.note_act('operator', actor, 'ledger.epoch', 'schema', 'ledger', reason,\n"                     \
+    "                            jsonb_build_object('epoch', wanted, 'xidOffset', added));\n"                          \
     "end $epoch$"
 static_assert(EPOCH_FUNCTIONS == 3, "the script replaces each of them");
 
-int epoch_begin(struct db *db, int number, const char *reason, struct epoch *ret, struct err *err)
+static int check_said(const char *actor, const char *reason, struct err *err)
+{
+    if (!*actor || strlen(actor) > ACT_ACTOR_MAX)
+        return err_set(err, ERR_INVALID, "who begins a new epoch must be said in 1 to %d bytes", ACT_ACTOR_MAX);
+    if (!*reason || strlen(reason) > ACT_REASON_MAX)
+        return err_set(err, ERR_INVALID, "why a new epoch begins must be said in 1 to %d bytes", ACT_REASON_MAX);
+    return 0;
+}
+
+int epoch_begin(struct db *db, int number, const char *actor, const char *reason, struct epoch *ret, struct err *err)
 {
     char script[SCRIPT_SIZE], definitions[EPOCH_FUNCTIONS][EPOCH_FUNCTION_SIZE], number_text[NUMBER_SIZE];
-    const char *params[] = {reason, number_text};
+    const char *params[] = {number_text, actor, reason};
     struct db_result *results[3] = {NULL};
-    if (!*reason)
-        return err_set(err, ERR_INVALID, "say why a new epoch begins");
+    if (check_said(actor, reason, err) != 0)
+        return -1;
     for (size_t i = 0; i < EPOCH_FUNCTIONS; i++)
         write_function(i, "@", definitions[i]);
     snprintf(number_text, sizeof number_text, "%d", number);
     if (snprintf(script, sizeof script, BEGIN, definitions[0], definitions[1], definitions[2]) >= (int)sizeof script)
         return err_set(err, ERR_INTERNAL, "the script of a new epoch is too long");
     const struct db_statement statements[] = {
-        {"select set_config('acquit.epoch_reason', $1::text, true), set_config('acquit.epoch_number', $2::text, true)",
-         2, params},
+        {"select set_config('acquit.epoch', $1::text, true), set_config('acquit.actor', $2::text, true),"
+         " set_config('acquit.reason', $3::text, true)",
+         3, params},
         {script, 0, NULL},
         {"select epoch, xid_offset from ledger.epoch order by epoch desc limit 1", 0, NULL},
     };

@@ -29,9 +29,11 @@ struct epoch {
     int number;
     int64_t offset; /* what ledger.xid() adds to the server's ids */
 };
-/* Begins the epoch `number` (0: the one after the last) as the schema's owner, in one transaction that keeps all writers out. ERR_AGAIN: somebody
- * is writing; ERR_INVALID: that number has been, or `reason` is empty. After a failure everything is as it was, after ERR_UNKNOWN perhaps not. */
-int epoch_begin(struct db *db, int number, const char *reason, struct epoch *ret, struct err *err) MUST_CHECK;
+/* Begins the epoch `number` (0: the one after the last) as the schema's owner, in one transaction that keeps all writers out, and notes the act.
+ * ERR_AGAIN: somebody is writing; ERR_INVALID: that number has been, or `actor` or `reason` is empty or too long (ledger/act.h). After a failure
+ * everything is as it was, after ERR_UNKNOWN perhaps not. */
+int epoch_begin(struct db *db, int number, const char *actor, const char *reason, struct epoch *ret,
+                struct err *err) MUST_CHECK;
 
 /* All epochs, the first included: {"epoch","firstBlock","factsBefore" (sealed when it began; both absent until a block of it is sealed), and but for the
  * first "at","actor","reason","xidOffset"}. NULL on failure. Looks at all blocks. */

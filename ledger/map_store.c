@@ -28,13 +28,6 @@ static int read_bytes(const struct db_result *rows, int row, int column, uint8_t
     return text && db_size(rows, row, column) == 2 + 2 * size ? hex_decode(text + 2, ret, size) : -1;
 }
 
-static void add_bytes(struct db_array *array, const uint8_t *bytes, size_t size)
-{
-    char text[2 + 2 * MAP_PART_SIZE + 1] = "\\x";
-    hex_encode(bytes, size, text + 2);
-    db_array_add(array, text);
-}
-
 static void add_id(struct db_array *array, struct uuid id)
 {
     char text[UUID_TEXT_SIZE];

@@ -43,42 +43,39 @@ const struct authorization *current_authorization(const struct payment *payment)
 /* --- cells --- */
 
 /* A cell that is null is left out. */
-static void set_text(json_t *row, const char *column, const char *text)
+static void set_text(const struct project_sink *row, const char *column, const char *text)
 {
     if (text && *text)
-        json_object_set_new(row, column, json_string(text));
+        row->text(row->arg, column, text);
 }
 
 /* For columns that cannot be null. */
-static void set_name(json_t *row, const char *column, const char *text)
+static void set_name(const struct project_sink *row, const char *column, const char *text)
 {
-    json_object_set_new(row, column, json_string(text ? text : ""));
+    row->text(row->arg, column, text ? text : "");
 }
 
-static void set_int(json_t *row, const char *column, int64_t n)
+static void set_int(const struct project_sink *row, const char *column, int64_t n)
 {
-    json_object_set_new(row, column, json_integer(n));
+    row->integer(row->arg, column, n);
 }
 
 /* What no calendar has is nothing: a fact may say anything. */
-static void set_time(json_t *row, const char *column, int64_t wall_ms)
+static void set_time(const struct project_sink *row, const char *column, int64_t wall_ms)
 {
-    char text[CLOCK_TEXT_SIZE];
-    bool sound = wall_ms > 0 && wall_ms <= TIME_MAX_MS;
-    set_text(row, column, sound ? clock_format(wall_ms, text) : NULL);
+    if (wall_ms > 0 && wall_ms <= TIME_MAX_MS)
+        row->time(row->arg, column, wall_ms);
 }
 
 /* For columns that cannot be null. */
-static void set_moment(json_t *row, const char *column, int64_t wall_ms)
+static void set_moment(const struct project_sink *row, const char *column, int64_t wall_ms)
 {
     set_time(row, column, wall_ms < 1 ? 1 : wall_ms > TIME_MAX_MS ? TIME_MAX_MS : wall_ms);
 }
 
-static void set_uuid(json_t *row, const char *column, struct uuid id)
+static void set_uuid(const struct project_sink *row, const char *column, struct uuid id)
 {
-    char text[UUID_TEXT_SIZE];
-    uuid_format(id, text);
-    set_text(row, column, text);
+    row->uuid(row->arg, column, id);
 }
 
 static const char *body_text(const struct fact *fact, const char *member)
@@ -92,7 +89,7 @@ static int64_t newer(int64_t at_ms, const struct fact *fact)
 }
 
 /* Of the evidence only what is named here: times, hashes, the provider's own request id. */
-static void set_response(json_t *row, const struct fact *fact)
+static void set_response(const struct project_sink *row, const struct fact *fact)
 {
     static const char *const members[] = {"status",    "requestSha256", "answerSha256",
                                           "requestId", "sentAt",        "answeredAt"};
@@ -105,12 +102,14 @@ static void set_response(json_t *row, const struct fact *fact)
         if (json_is_string(value) || json_is_integer(value))
             json_object_set(response, members[i], value);
     }
-    json_object_set_new(row, "gateway_response", response);
+    row->object(row->arg, "gateway_response", response);
+    json_decref(response);
 }
 
-static void add_row(struct projection *projection, enum view_table table, json_t *row)
+static const struct project_sink *begin_row(const struct project_sink *sink, enum view_table table)
 {
-    json_array_append_new(projection->rows[table], row);
+    sink->begin(sink->arg, table);
+    return sink;
 }
 
 /* --- attempts --- */
@@ -129,18 +128,18 @@ static const char *code_of(const struct fact *result)
     return code;
 }
 
-static void set_error(json_t *row, const struct fact *failed)
+static void set_error(const struct project_sink *row, const struct fact *failed)
 {
     set_text(row, "error_code", failed ? code_of(failed) : NULL);
     set_text(row, "error_message", body_text(failed, "message"));
 }
 
-static void add_attempt(const struct payment *payment, int n, struct projection *projection)
+static void add_attempt(const struct payment *payment, int n, const struct project_sink *sink)
 {
     const struct authorization *a = &payment->authorizations[n];
     const struct fact *result = a->late ? a->late : a->result, *last = result ? result : a->last_doubt;
     bool approved = a->late || a->approved;
-    json_t *row = json_object();
+    const struct project_sink *row = begin_row(sink, VIEW_ATTEMPT);
     set_uuid(row, "payment_id", payment->id);
     set_int(row, "attempt_number", n);
     set_uuid(row, "attempt_id", uuid_follow_up(payment->id, "attempt", a->intent->slot));
@@ -152,22 +151,21 @@ static void add_attempt(const struct payment *payment, int n, struct projection 
     set_int(row, "doubts", a->doubts);
     set_moment(row, "created_at", a->intent->at_ms);
     set_moment(row, "updated_at", newer(newer(newer(a->intent->at_ms, last), a->action), a->voided));
-    add_row(projection, VIEW_ATTEMPT, row);
 }
 
 /* --- refunds --- */
 
 static int64_t commission_of(const struct refund *refund)
 {
-    return refund->accepted ? json_int(refund->intent->body, "commission", 0) : 0;
+    return refund->accepted && refund->intent ? json_int(refund->intent->body, "commission", 0) : 0;
 }
 
-static void add_refund(const struct payment *payment, int n, struct projection *projection)
+static void add_refund(const struct payment *payment, int n, const struct project_sink *sink)
 {
     const struct refund *r = &payment->refunds[n];
     const struct fact *last = r->result ? r->result : r->accepted ? r->last_doubt : r->intent;
     const char *status = refund_status(r);
-    json_t *row = json_object();
+    const struct project_sink *row = begin_row(sink, VIEW_REFUND);
     set_uuid(row, "payment_id", payment->id);
     set_int(row, "refund_number", n);
     set_uuid(row, "refund_id", r->intent->cause);
@@ -182,7 +180,6 @@ static void add_refund(const struct payment *payment, int n, struct projection *
     set_int(row, "doubts", r->doubts);
     set_moment(row, "created_at", r->intent->at_ms);
     set_moment(row, "updated_at", newer(r->intent->at_ms, last));
-    add_row(projection, VIEW_REFUND, row);
 }
 
 /* --- commissions --- */
@@ -214,7 +211,7 @@ static int64_t reversed(const struct payment *payment, int64_t *ret_at_ms)
     return sum;
 }
 
-static void add_commission(const struct payment *payment, struct projection *projection)
+static void add_commission(const struct payment *payment, const struct project_sink *sink)
 {
     int64_t ppm = json_int(payment->received->body, "commissionPpm", 0), at_ms = payment->capture->at_ms;
     bool sound = ppm > 0 && ppm <= 1000000 && payment->captured_amount > 0;
@@ -222,7 +219,7 @@ static void add_commission(const struct payment *payment, struct projection *pro
     if (amount == 0)
         return;
     int64_t back = reversed(payment, &at_ms);
-    json_t *row = json_object();
+    const struct project_sink *row = begin_row(sink, VIEW_COMMISSION);
     set_uuid(row, "payment_id", payment->id);
     set_int(row, "capture_number", 1);
     set_uuid(row, "commission_id", uuid_follow_up(payment->id, "commission", payment->capture->slot));
@@ -233,7 +230,6 @@ static void add_commission(const struct payment *payment, struct projection *pro
     set_name(row, "status", back >= amount ? "reversed" : back > 0 ? "partially_reversed" : "completed");
     set_moment(row, "created_at", payment->capture->at_ms);
     set_moment(row, "updated_at", at_ms);
-    add_row(projection, VIEW_COMMISSION, row);
 }
 
 /* --- the payment --- */
@@ -248,7 +244,7 @@ static bool method_known(const char *method)
 }
 
 /* What the publisher said. */
-static void set_received(json_t *row, const struct fact *received)
+static void set_received(const struct project_sink *row, const struct fact *received)
 {
     const json_t *body = received->body, *reference = json_object_get(body, "reference");
     const char *currency = json_text(body, "currency", ""), *method = json_text(body, "paymentMethod", "");
@@ -267,13 +263,13 @@ static void set_received(json_t *row, const struct fact *received)
     set_text(row, "reference_id", json_text(reference, "id", NULL));
     set_text(row, "description", json_text(body, "description", NULL));
     if (json_is_object(metadata))
-        json_object_set(row, "metadata", metadata);
+        row->object(row->arg, "metadata", metadata);
     set_time(row, "expires_at", json_int(body, "expiresAt", 0));
     set_moment(row, "created_at", received->at_ms);
 }
 
 /* What became of it. */
-static void set_outcome(json_t *row, const struct payment *payment)
+static void set_outcome(const struct project_sink *row, const struct payment *payment)
 {
     const struct authorization *a = current_authorization(payment);
     const struct fact *approved = a ? (a->late ? a->late : a->result) : NULL;
@@ -292,7 +288,7 @@ static void set_outcome(json_t *row, const struct payment *payment)
 }
 
 /* Not ended, and nothing else can be said. */
-static void set_unclear(json_t *row)
+static void set_unclear(const struct project_sink *row)
 {
     set_name(row, "status", public_state_text(PUBLIC_PROCESSING));
     set_int(row, "captured_amount", 0);
@@ -300,10 +296,10 @@ static void set_unclear(json_t *row)
 }
 
 static void add_payment(const struct facts *facts, const struct fact *received, const struct payment *payment,
-                        struct projection *projection)
+                        const struct project_sink *sink)
 {
     int64_t updated_ms = received->at_ms;
-    json_t *row = json_object();
+    const struct project_sink *row = begin_row(sink, VIEW_PAYMENT);
     for (size_t i = 0; i < facts->count; i++)
         updated_ms = newer(updated_ms, &facts->items[i]);
     set_uuid(row, "payment_id", facts->payment_id);
@@ -313,33 +309,97 @@ static void add_payment(const struct facts *facts, const struct fact *received, 
         set_outcome(row, payment);
     else
         set_unclear(row);
-    json_object_set_new(row, "contradiction", json_boolean(!payment));
+    row->flag(row->arg, "contradiction", !payment);
     set_moment(row, "updated_at", updated_ms);
-    add_row(projection, VIEW_PAYMENT, row);
+}
+
+void project_cells(const struct facts *facts, const struct payment *payment, const struct project_sink *sink)
+{
+    const struct fact *received = facts_find(facts, "received");
+    if (!received)
+        return;
+    add_payment(facts, received, payment, sink);
+    if (!payment)
+        return;
+    for (int n = 1; n <= payment->authorization_count; n++)
+        add_attempt(payment, n, sink);
+    for (int n = 1; n <= payment->refund_count; n++)
+        if (payment->refunds[n].intent)
+            add_refund(payment, n, sink);
+    if (payment->captured)
+        add_commission(payment, sink);
+}
+
+/* --- rows as JSON --- */
+
+struct rows {
+    struct projection *projection;
+    json_t *row; /* the last one; borrowed */
+};
+
+static void begin_object(void *arg, enum view_table table)
+{
+    struct rows *rows = arg;
+    rows->row = json_object();
+    json_array_append_new(rows->projection->rows[table], rows->row);
+}
+
+static void put_text(void *arg, const char *column, const char *text)
+{
+    const struct rows *rows = arg;
+    json_object_set_new(rows->row, column, json_string(text));
+}
+
+static void put_integer(void *arg, const char *column, int64_t n)
+{
+    const struct rows *rows = arg;
+    json_object_set_new(rows->row, column, json_integer(n));
+}
+
+static void put_flag(void *arg, const char *column, bool flag)
+{
+    const struct rows *rows = arg;
+    json_object_set_new(rows->row, column, json_boolean(flag));
+}
+
+static void put_time(void *arg, const char *column, int64_t wall_ms)
+{
+    char text[CLOCK_TEXT_SIZE];
+    put_text(arg, column, clock_format(wall_ms, text));
+}
+
+static void put_uuid(void *arg, const char *column, struct uuid id)
+{
+    char text[UUID_TEXT_SIZE];
+    uuid_format(id, text);
+    put_text(arg, column, text);
+}
+
+static void put_object(void *arg, const char *column, json_t *object)
+{
+    const struct rows *rows = arg;
+    json_object_set(rows->row, column, object);
 }
 
 bool project(const struct facts *facts, struct projection *projection)
 {
     struct payment payment;
     struct err contradiction = {0};
-    const struct fact *received = facts_find(facts, "received");
-    if (!received)
+    struct rows rows = {.projection = projection};
+    const struct project_sink sink = {.begin = begin_object,
+                                      .text = put_text,
+                                      .integer = put_integer,
+                                      .flag = put_flag,
+                                      .time = put_time,
+                                      .uuid = put_uuid,
+                                      .object = put_object,
+                                      .arg = &rows};
+    if (!facts_find(facts, "received"))
         return true;
-    if (saga_fold(facts, &payment, &contradiction) != 0) {
-        add_payment(facts, received, NULL, projection);
-        payment_clear(&payment);
-        return false;
-    }
-    add_payment(facts, received, &payment, projection);
-    for (int n = 1; n <= payment.authorization_count; n++)
-        add_attempt(&payment, n, projection);
-    for (int n = 1; n <= payment.refund_count; n++)
-        if (payment.refunds[n].intent)
-            add_refund(&payment, n, projection);
-    if (payment.captured)
-        add_commission(&payment, projection);
+    bool sound = saga_fold(facts, &payment, &contradiction) == 0;
+    project_cells(facts, sound ? &payment : NULL, &sink);
     payment_clear(&payment);
-    return true;
+    return sound;
 }
 
 void projection_init(struct projection *ret)

@@ -39,6 +39,20 @@ void projection_clear(struct projection *projection);
  * `contradiction`, and nothing else. */
 bool project(const struct facts *facts, struct projection *projection);
 
+/* The same, cell by cell: rows of a table in the order of their keys, the columns of a row in one order. A cell that is null is left out. */
+struct project_sink {
+    void (*begin)(void *arg, enum view_table table); /* a row */
+    void (*text)(void *arg, const char *column, const char *text);
+    void (*integer)(void *arg, const char *column, int64_t n);
+    void (*flag)(void *arg, const char *column, bool flag);
+    void (*time)(void *arg, const char *column, int64_t wall_ms);
+    void (*uuid)(void *arg, const char *column, struct uuid id);
+    void (*object)(void *arg, const char *column, json_t *object); /* borrowed */
+    void *arg;
+};
+/* `payment` is the fold of the facts; NULL: they contradict each other. */
+void project_cells(const struct facts *facts, const struct payment *payment, const struct project_sink *sink);
+
 /* The words that lists and answers use. */
 const char *attempt_status(const struct authorization *authorization);
 const char *refund_status(const struct refund *refund);

@@ -55,6 +55,11 @@ static int read_ids(const struct projection_check *check, struct uuid after, str
 {
     char id[UUID_TEXT_SIZE], most[NUMBER_SIZE];
     const char *params[] = {id, most, check->since_xid ? check->since_xid : check->began_to, check->began_from};
+    if (check->payment) {
+        page->count = uuid_is_nil(after);
+        page->ids[0] = *check->payment;
+        return 0;
+    }
     const char *every_id = uuid_is_nil(after) ? EVERY_ID(">=") : EVERY_ID(">");
     uuid_format(after, id);
     snprintf(most, sizeof most, "%d", PAGE);

@@ -46,6 +46,7 @@ struct projection_check {
     struct db *
         db; /* the same for all; a reader's, on the primary or a replica; to rebuild, that of a role acquit_projector */
     bool rebuild;                      /* write what differs */
+    const struct uuid *payment;        /* only this one; NULL: all */
     const char *since_xid;             /* only payments with facts from here on; NULL: all */
     const char *began_from, *began_to; /* only payments that began from this day on and before that one; NULL: all */
     void (*fault)(void *arg, const struct projection_fault *fault);

@@ -176,24 +176,6 @@ int read_publisher(struct db *db, struct uuid payment, char ret[static PUBLISHER
 
 /* --- pages of payments --- */
 
-/* $1 page key, $2 limit, $3 publisher, $4 currency, $5 merchant, $6 reference type, $7 reference id; `key` is the
- * condition that has an index. */
-#define PAYMENTS_PAGE(key)                                                                                             \
-    "select payment_id, seq from ledger.event where slot = 'received' and seq < $1::bigint" key                        \
-    " and ($3::text is null or body->>'publisher' = $3::text)"                                                         \
-    " and ($4::text is null or body->>'currency' = $4::text)"                                                          \
-    " and ($5::text is null or body->>'merchant' = $5::text)"                                                          \
-    " and ($6::text is null or body->'reference'->>'type' = $6::text)"                                                 \
-    " and ($7::text is null or body->'reference'->>'id' = $7::text)"                                                   \
-    " order by seq desc limit $2::int"
-
-static const char *payments_page(const struct read_filter *filter)
-{
-    if (filter->reference_id)
-        return PAYMENTS_PAGE(" and body ? 'reference' and body->'reference'->>'id' = $7::text");
-    return filter->publisher ? PAYMENTS_PAGE(" and body->>'publisher' = $3::text") : PAYMENTS_PAGE("");
-}
-
 /* Ids from column 0, seqs (when wanted) from column 1. */
 static int take_ids(struct db_result *rows, struct uuid *ret_ids, int64_t *ret_seqs)
 {
@@ -207,20 +189,18 @@ static int take_ids(struct db_result *rows, struct uuid *ret_ids, int64_t *ret_s
     return count;
 }
 
-int read_payment_ids(struct db *db, const struct read_filter *filter, struct uuid *ret_ids, int64_t *ret_seqs,
+int read_payment_ids(struct db *db, int64_t before_seq, int limit, struct uuid *ret_ids, int64_t *ret_seqs,
                      struct err *err)
 {
-    char before[NUMBER_SIZE], limit[NUMBER_SIZE];
-    const char *params[] = {page_key(filter->before_seq, before),
-                            number(filter->limit, limit),
-                            filter->publisher,
-                            filter->currency,
-                            filter->merchant,
-                            filter->reference_type,
-                            filter->reference_id};
-    if (check_limit(filter->limit, err) != 0)
+    char before[NUMBER_SIZE], most[NUMBER_SIZE];
+    const char *params[] = {page_key(before_seq, before), number(limit, most)};
+    if (check_limit(limit, err) != 0)
         return -1;
-    return take_ids(db_query(db, payments_page(filter), 7, params, err), ret_ids, ret_seqs);
+    return take_ids(db_query(db,
+                             "select payment_id, seq from ledger.event where slot = 'received' and seq < $1::bigint"
+                             " order by seq desc limit $2::int",
+                             2, params, err),
+                    ret_ids, ret_seqs);
 }
 
 /* --- money --- */

@@ -11,14 +11,9 @@ enum { READ_PAGE_MAX = 200 };
 
 /* {"received":[payment ids]}-like pages are arrays of rows as JSON objects; the caller owns them. NULL on failure. */
 
-struct read_filter {
-    const char *publisher;                                           /* NULL: all (operators) */
-    const char *currency, *merchant, *reference_type, *reference_id; /* NULL: any */
-    int64_t before_seq; /* page key: rows with received.seq below it; 0 = from the newest */
-    int limit;          /* 1..READ_PAGE_MAX */
-};
-/* Payment ids, newest first, with the seq of `received` as page key. Returns the count, -1 on failure. */
-int read_payment_ids(struct db *db, const struct read_filter *filter, struct uuid *ret_ids, int64_t *ret_seqs,
+/* Ids of payments, newest first, with the seq of `received` as page key: those below `before_seq`, 0 for the newest; at most `limit`,
+ * 1..READ_PAGE_MAX. Returns the count, -1 on failure. (Lists for people are in projection.h.) */
+int read_payment_ids(struct db *db, int64_t before_seq, int limit, struct uuid *ret_ids, int64_t *ret_seqs,
                      struct err *err) MUST_CHECK;
 
 /* The facts of these payments, as store_load(). */

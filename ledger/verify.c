@@ -4,11 +4,11 @@
  *     verify_schema.c     schema, triggers, grants
  *     verify_run.c        all rows, side by side:
  *         verify_tree.c       leaves, blocks (verify_heads.c), kept subtrees (verify_nodes.c)
- *         verify_dossier.c    payments, each with all it has: verify_books.c, verify_money.c, verify_balance.c
+ *         verify_dossier.c    payments, each with all it has: verify_books.c, verify_money.c, verify_views.c,
+ *                             verify_balance.c
  *         verify_sum.c        and whether both saw the same; verify_rows.c where they did not
  *     verify_archive.c    what is in files
  *     verify_floor.c      accounts: the chart, and floors
- *     verify_views.c      projections
  */
 #include "ledger/verify.h"
 
@@ -135,6 +135,8 @@ static int verify_parts(struct verify *verify, struct outside_heads *heads, stru
     if (r == 0 && verify->result->height >= 0 && verify->options->key_count == 0)
         r = err_set(err, ERR_CONFIG, "whose signature counts? Give --key, or seal.origin and seal.key");
     if (r == 0)
+        r = part(verify, "the progress of the projections", views_progress, err);
+    if (r == 0)
         r = verify_all_rows(verify, heads, err);
     if (r == 0)
         r = part(verify, "the keys", verify_keys, err);
@@ -148,8 +150,6 @@ static int verify_parts(struct verify *verify, struct outside_heads *heads, stru
         r = part(verify, "the archives", verify_archives, err);
     if (r == 0)
         r = part(verify, "the accounts", verify_accounts, err);
-    if (r == 0)
-        r = part(verify, "the projections", verify_views, err);
     return r;
 }
 

@@ -15,7 +15,7 @@
 
 enum {
     VERIFY_KEYS_MAX = 16,
-    VERIFY_JOBS_MAX = 16,
+    VERIFY_JOBS_MAX = 8,     /* with nine connections each */
     VERIFY_FAULTS_MAX = 100, /* told of one rule; further ones are counted */
 };
 

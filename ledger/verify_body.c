@@ -1,8 +1,9 @@
-/* verify_body.c - what the laws look at of a fact's body, without reading all of it
+/* verify_body.c - what is looked at of a fact's body, without reading all of it
  *
- * No law looks into an object within the body (evidence, metadata, votes), and that is most of its bytes. So a body is scanned: its own texts,
- * integers, booleans and nulls are kept, and arrays of these; objects, and arrays that hold any or another array, are left out. What the scan
- * does not understand (an escape in a text, a number with a fraction) is read by jansson, whole.
+ * No law looks into an object within the body (evidence, metadata, votes), and that is most of its bytes; projections look into those of some
+ * facts. So a body is scanned: its own texts, integers, booleans and nulls are kept, and arrays of these; objects with such members where they are
+ * asked for; the rest is left out. What the scan does not understand (an escape in a text, a number with a fraction, deeper objects that are
+ * asked for) is read by jansson, whole.
  *
  * The server has made the text from a jsonb, so it is JSON; that the scan would take some texts that are not does no harm.
  */
@@ -16,6 +17,7 @@ enum { DIGITS_MAX = 18 /* always fit int64 */ };
 /* What is left of the text; `at` NULL: not understood. */
 struct scan {
     const char *at, *end;
+    bool objects; /* are asked for */
 };
 
 static void give_up(struct scan *scan)
@@ -105,7 +107,7 @@ static void skip_nested(struct scan *scan)
 }
 
 /* NULL without giving up: it is left out. */
-static json_t *take_array(struct scan *scan)
+static json_t *take_array(struct scan *scan, bool within)
 {
     struct scan begin = *scan;
     json_t *array = json_array();
@@ -116,7 +118,10 @@ static json_t *take_array(struct scan *scan)
         if (first == '{' || first == '[') {
             json_decref(array);
             *scan = begin;
-            skip_nested(scan);
+            if (scan->objects && within)
+                give_up(scan);
+            else
+                skip_nested(scan);
             return NULL;
         }
         json_array_append_new(array, take_scalar(scan));
@@ -127,18 +132,29 @@ static json_t *take_array(struct scan *scan)
     return array;
 }
 
-static json_t *take_value(struct scan *scan)
+static void take_members(struct scan *scan, json_t *object, bool within);
+
+/* `within` an object already: what is asked for is no deeper. */
+static json_t *take_value(struct scan *scan, bool within)
 {
     char first = peek(scan);
     if (first == '[')
-        return take_array(scan);
+        return take_array(scan, within);
     if (first != '{')
         return take_scalar(scan);
-    skip_nested(scan);
+    if (scan->objects && within)
+        give_up(scan);
+    else if (scan->objects) {
+        json_t *object = json_object();
+        scan->at++;
+        take_members(scan, object, true);
+        return object;
+    } else
+        skip_nested(scan);
     return NULL;
 }
 
-static void take_member(struct scan *scan, json_t *object)
+static void take_member(struct scan *scan, json_t *object, bool within)
 {
     if (peek(scan) != '"') {
         give_up(scan);
@@ -149,7 +165,7 @@ static void take_member(struct scan *scan, json_t *object)
         give_up(scan);
         return;
     }
-    json_t *value = take_value(scan);
+    json_t *value = take_value(scan, within);
     if (scan->at && value)
         json_object_setn_new_nocheck(object, key.data, key.size, value);
     else
@@ -157,23 +173,23 @@ static void take_member(struct scan *scan, json_t *object)
 }
 
 /* Behind the object's first brace. */
-static void take_members(struct scan *scan, json_t *object)
+static void take_members(struct scan *scan, json_t *object, bool within)
 {
     bool more = !take(scan, '}');
     while (scan->at && more) {
-        take_member(scan, object);
+        take_member(scan, object, within);
         more = take(scan, ',');
         if (!more && !take(scan, '}'))
             give_up(scan);
     }
 }
 
-json_t *verify_body(struct text text)
+json_t *verify_body(struct text text, bool objects)
 {
-    struct scan scan = {text.data, text.data + text.size};
+    struct scan scan = {text.data, text.data + text.size, objects};
     json_t *object = json_object();
     if (take(&scan, '{'))
-        take_members(&scan, object);
+        take_members(&scan, object, false);
     else
         give_up(&scan);
     if (peek(&scan) == '\0' && scan.at == scan.end)

@@ -1,20 +1,23 @@
 /* verify_dossier.c - all that the ledger has of one payment after the other
  *
- * Five streams in the order of payment ids, read side by side: facts, transfers, commands, homes, dead letters. Each sealed fact goes into the
- * sums with its leaf on the way. A payment's rows are kept until the next payment is read, and nothing else is.
+ * Streams in the order of payment ids, read side by side: facts, transfers, commands, homes, dead letters, and what schema view has of them. Each
+ * sealed fact goes into the sums with its leaf on the way. A payment's rows are kept until the next payment is read, and nothing else is.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arena.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "ledger/verify_internal.h"
 
-enum { SQL_SIZE = 1024, CONDITION_SIZE = 512, ARENA_FIRST = 4096 };
+enum { SQL_SIZE = 2048, CONDITION_SIZE = 512 };
+static const int64_t ms_to_2000 = INT64_C(946684800000);
 
 /* clang-format off */
+#define LISTED(column) ", " #column
 #define STREAMS(X)                                                                                                     \
     X(FACTS, "payment_id, began, slot, outcome, cause, actor, at, xid, seq, body from ledger.event",                   \
       "payment_id", "payment_id, slot")                                                                                \
@@ -23,7 +26,14 @@ enum { SQL_SIZE = 1024, CONDITION_SIZE = 512, ARENA_FIRST = 4096 };
     X(COMMANDS, "payment_id, id, type, publisher, message_id, sha256 from ledger.command", "payment_id", "payment_id") \
     X(HOMES, "payment_id, began from ledger.payment", "payment_id", "payment_id")                                      \
     X(LETTERS, "coalesce(payment_id, id), slot, id from ledger.dead_letter", "coalesce(payment_id, id)",               \
-      "coalesce(payment_id, id)")
+      "coalesce(payment_id, id)")                                                                                      \
+    X(VIEW_PAYMENT, "payment_id" VIEW_PAYMENT_COLUMNS(LISTED) " from view.payment", "payment_id", "payment_id")        \
+    X(VIEW_ATTEMPT, "payment_id" VIEW_ATTEMPT_COLUMNS(LISTED) " from view.attempt", "payment_id",                      \
+      "payment_id, attempt_number")                                                                                    \
+    X(VIEW_REFUND, "payment_id" VIEW_REFUND_COLUMNS(LISTED) " from view.refund", "payment_id",                         \
+      "payment_id, refund_number")                                                                                     \
+    X(VIEW_COMMISSION, "payment_id" VIEW_COMMISSION_COLUMNS(LISTED) " from view.commission", "payment_id",             \
+      "payment_id, capture_number")
 /* clang-format on */
 enum stream {
 #define X(id, select, payment, order) STREAM_##id,
@@ -43,15 +53,6 @@ static const struct {
 #undef X
 };
 
-/* Memory that is given up as a whole. */
-struct arena {
-    struct chunk {
-        struct chunk *before;
-        size_t used, room;
-        char bytes[];
-    } * last;
-};
-
 struct dossiers {
     const struct verify *verify;
     struct sums *sums;
@@ -60,6 +61,9 @@ struct dossiers {
     struct db_row row[STREAM_COUNT];
     bool more[STREAM_COUNT];
     struct uuid payment[STREAM_COUNT]; /* that the row is of */
+    bool given[STREAM_COUNT];          /* the row of schema view, to who compares it */
+    bool begun;                        /* the dossier is one */
+    struct err views_broken;           /* why there are no rows of schema view */
 
     struct arena arena;
     struct leaf_bytes bytes;
@@ -69,50 +73,6 @@ struct dossiers {
 };
 
 /* --- memory --- */
-
-static char *arena_bytes(struct arena *arena, size_t size)
-{
-    struct chunk *last = arena->last;
-    if (!last || last->room - last->used < size) {
-        size_t room = last ? 2 * last->room : ARENA_FIRST;
-        room = room > size ? room : size;
-        struct chunk *more = mem_new(1, sizeof *more + room);
-        *more = (struct chunk){.before = last, .room = room};
-        arena->last = last = more;
-    }
-    char *bytes = last->bytes + last->used;
-    last->used += size;
-    return bytes;
-}
-
-/* All but the largest chunk goes. */
-static void arena_clear(struct arena *arena)
-{
-    struct chunk *last = arena->last;
-    while (last && last->before) {
-        struct chunk *before = last->before;
-        last->before = before->before;
-        free(before);
-    }
-    if (last)
-        last->used = 0;
-}
-
-static void arena_free(struct arena *arena)
-{
-    arena_clear(arena);
-    free(arena->last);
-}
-
-/* A copy with a NUL behind it, "" for NULL. */
-static const char *kept(struct arena *arena, struct text text)
-{
-    char *copy = arena_bytes(arena, text.size + 1);
-    if (text.data)
-        memcpy(copy, text.data, text.size);
-    copy[text.size] = '\0';
-    return copy;
-}
 
 /* Room for one more. */
 static void *grown(void *items, size_t count, size_t *room, size_t size)
@@ -141,16 +101,20 @@ static int unreadable(const char *what, struct err *err)
 }
 
 /* Payment ids are spread evenly: share n of count is those between two bounds. */
+static void share_begins(int n, int count, char ret[static UUID_TEXT_SIZE])
+{
+    struct uuid bound = {0};
+    uint64_t part = UINT64_MAX / (uint64_t)count * (uint64_t)n;
+    for (int byte = 0; byte < 8; byte++)
+        bound.bytes[byte] = (uint8_t)(part >> (56 - 8 * byte));
+    uuid_format(bound, ret);
+}
+
 static void share(int n, int count, const char *payment, char ret[static CONDITION_SIZE])
 {
     char low[UUID_TEXT_SIZE], high[UUID_TEXT_SIZE];
-    for (int i = 0; i < 2; i++) {
-        struct uuid bound = {0};
-        uint64_t part = UINT64_MAX / (uint64_t)count * (uint64_t)(n + i);
-        for (int byte = 0; byte < 8; byte++)
-            bound.bytes[byte] = (uint8_t)(part >> (56 - 8 * byte));
-        uuid_format(bound, i == 0 ? low : high);
-    }
+    share_begins(n, count, low);
+    share_begins(n + 1, count, high);
     int size = snprintf(ret, CONDITION_SIZE, "%s >= '%s'", payment, low);
     if (n + 1 < count)
         snprintf(ret + size, CONDITION_SIZE - (size_t)size, " and %s < '%s'", payment, high);
@@ -187,12 +151,20 @@ struct dossiers *dossiers_new(const struct verify *verify, int n, int count, str
     struct dossiers *d = mem_new(1, sizeof *d);
     d->verify = verify;
     d->sums = sums;
-    for (int stream = 0; stream < STREAM_COUNT; stream++)
+    for (int stream = 0; stream < STREAM_VIEW_PAYMENT; stream++)
         if (begin(d, (enum stream)stream, n, count, err) != 0) {
             dossiers_free(d);
             return NULL;
         }
+    for (int stream = STREAM_VIEW_PAYMENT; stream < STREAM_COUNT && d->views_broken.code == ERR_NONE; stream++)
+        if (begin(d, (enum stream)stream, n, count, &d->views_broken) != 0)
+            memset(d->more + STREAM_VIEW_PAYMENT, false, STREAM_COUNT - STREAM_VIEW_PAYMENT);
     return d;
+}
+
+const struct err *dossiers_views_broken(const struct dossiers *d)
+{
+    return &d->views_broken;
 }
 
 static void clear(struct dossiers *d)
@@ -202,6 +174,7 @@ static void clear(struct dossiers *d)
         json_decref(facts->items[i].body);
     facts->count = d->dossier.transfer_count = d->dossier.command_count = d->dossier.letter_count = 0;
     d->dossier.unreadable = NULL;
+    d->dossier.unprojected = false;
     arena_clear(&d->arena);
 }
 
@@ -238,7 +211,7 @@ static int take_transfer(struct dossiers *d, struct err *err)
     dossier->transfers = grown(dossier->transfers, n, &d->transfer_room, sizeof *dossier->transfers);
     d->legs = grown(d->legs, n, &d->leg_room, sizeof *d->legs);
     int32_t began = (int32_t)db_take_int(row, 4);
-    const char *slot = kept(&d->arena, db_take_text(row));
+    const char *slot = arena_text(&d->arena, db_take_text(row));
     struct leaf_transfer *leg = &d->legs[n];
     leg->leg = (int)db_take_int(row, 2);
     leg->kind = db_take_text(row);
@@ -254,7 +227,7 @@ static int take_transfer(struct dossiers *d, struct err *err)
         return unreadable("transfer", err);
     for (size_t i = 0; i < 5; i++) {
         struct text *texts[] = {&leg->kind, &leg->pending_of, &leg->debit, &leg->credit, &leg->currency};
-        const char *copy = kept(&d->arena, *texts[i]);
+        const char *copy = arena_text(&d->arena, *texts[i]);
         texts[i]->data = texts[i]->data ? copy : NULL;
     }
     dossier->transfers[dossier->transfer_count++] =
@@ -296,6 +269,7 @@ static void sum_up(struct dossiers *d, const struct leaf_fact *fact, size_t own)
     const struct segments *segments = d->verify->segments;
     struct place place = {fact->xid, fact->seq};
     ptrdiff_t segment = segments_find(segments, place);
+    d->dossier.unprojected |= place_compare(place, d->verify->projected) > 0;
     if (segment == (ptrdiff_t)segments->count)
         d->unsealed++;
     if (segment < 0 || segment == (ptrdiff_t)segments->count)
@@ -304,12 +278,22 @@ static void sum_up(struct dossiers *d, const struct leaf_fact *fact, size_t own)
     sums_add(d->sums, segments, (size_t)segment, place, fact->payment_id, fact->slot, &leaf);
 }
 
+/* Facts into whose objects a projection looks (project.c): what was received, and what came of an attempt or a refund. */
+static bool looks_within(enum slot_kind kind)
+{
+    static const bool looked_into[SLOT_KIND_COUNT] = {
+        [SLOT_RECEIVED] = true, [SLOT_AUTH_RESULT] = true,   [SLOT_AUTH_LATE] = true,    [SLOT_AUTH_DOUBT] = true,
+        [SLOT_REFUND] = true,   [SLOT_REFUND_RESULT] = true, [SLOT_REFUND_DOUBT] = true,
+    };
+    return looked_into[kind];
+}
+
 static void keep_fact(struct dossiers *d, const struct leaf_fact *fact, int32_t began)
 {
     struct dossier *dossier = &d->dossier;
     size_t n = dossier->facts.count;
     if (fact->slot.size >= SLOT_SIZE || fact->outcome.size >= OUTCOME_SIZE) {
-        dossier->unreadable = kept(&d->arena, fact->slot);
+        dossier->unreadable = arena_text(&d->arena, fact->slot);
         return;
     }
     if (n == d->fact_room) {
@@ -317,14 +301,17 @@ static void keep_fact(struct dossiers *d, const struct leaf_fact *fact, int32_t 
         dossier->more = mem_grow(dossier->more, d->fact_room, sizeof *dossier->more);
     }
     struct fact *ret = &dossier->facts.items[n];
-    *ret = (struct fact){.cause = fact->cause, .seq = fact->seq};
+    *ret = (struct fact){.cause = fact->cause,
+                         .seq = fact->seq,
+                         .at_ms = ms_to_2000 + fact->at_us / 1000 - (fact->at_us % 1000 < 0),
+                         .actor = fact->actor.data ? arena_text(&d->arena, fact->actor) : NULL};
     memcpy(ret->slot, fact->slot.data, fact->slot.size);
     memcpy(ret->outcome, fact->outcome.data, fact->outcome.size);
-    ret->body = verify_body(fact->body);
     dossier->more[n] = (struct fact_more){slot_parse(ret->slot), fact->xid, began};
+    ret->body = verify_body(fact->body, looks_within(dossier->more[n].slot.kind));
     dossier->facts.count++;
     if (!ret->body)
-        dossier->unreadable = kept(&d->arena, fact->slot);
+        dossier->unreadable = arena_text(&d->arena, fact->slot);
 }
 
 static int take_fact(struct dossiers *d, struct err *err)
@@ -371,10 +358,10 @@ static int take_commands(struct dossiers *d, struct err *err)
             grown(dossier->commands, dossier->command_count, &d->command_room, sizeof *dossier->commands);
         struct command *command = &dossier->commands[dossier->command_count++];
         command->id = db_take_uuid(row);
-        command->type = kept(&d->arena, db_take_text(row));
-        command->publisher = kept(&d->arena, db_take_text(row));
-        command->message = kept(&d->arena, db_take_text(row));
-        command->sha256 = kept(&d->arena, db_take_text(row));
+        command->type = arena_text(&d->arena, db_take_text(row));
+        command->publisher = arena_text(&d->arena, db_take_text(row));
+        command->message = arena_text(&d->arena, db_take_text(row));
+        command->sha256 = arena_text(&d->arena, db_take_text(row));
         if (!db_row_good(row))
             return unreadable("command", err);
         if (advance(d, STREAM_COMMANDS, err) != 0)
@@ -402,7 +389,7 @@ static int take_letters(struct dossiers *d, struct err *err)
     while ((r = come_to(d, STREAM_LETTERS, err)) == 1) {
         dossier->letters = grown(dossier->letters, dossier->letter_count, &d->letter_room, sizeof *dossier->letters);
         struct letter *letter = &dossier->letters[dossier->letter_count++];
-        letter->slot = kept(&d->arena, db_take_text(row));
+        letter->slot = arena_text(&d->arena, db_take_text(row));
         letter->id = db_take_uuid(row);
         if (!db_row_good(row))
             return unreadable("dead_letter", err);
@@ -412,24 +399,53 @@ static int take_letters(struct dossiers *d, struct err *err)
     return r;
 }
 
-/* The payment whose facts or transfers come next; false: none. */
+/* The first payment of which any stream has a row that says something; false: none. */
 static bool choose(struct dossiers *d)
 {
-    const struct uuid *payments = d->payment;
-    if (!d->more[STREAM_FACTS] && !d->more[STREAM_TRANSFERS])
+    static const enum stream leading[] = {STREAM_FACTS,        STREAM_TRANSFERS,   STREAM_VIEW_PAYMENT,
+                                          STREAM_VIEW_ATTEMPT, STREAM_VIEW_REFUND, STREAM_VIEW_COMMISSION};
+    const struct uuid *first = NULL;
+    for (size_t i = 0; i < sizeof leading / sizeof leading[0]; i++)
+        if (d->more[leading[i]] && (!first || uuid_compare(d->payment[leading[i]], *first) < 0))
+            first = &d->payment[leading[i]];
+    if (!first)
         return false;
-    bool by_fact = d->more[STREAM_FACTS] && (!d->more[STREAM_TRANSFERS] ||
-                                             uuid_compare(payments[STREAM_FACTS], payments[STREAM_TRANSFERS]) <= 0);
-    d->dossier.facts.payment_id = payments[by_fact ? STREAM_FACTS : STREAM_TRANSFERS];
-    uuid_format(d->dossier.facts.payment_id, d->dossier.id);
+    d->dossier.facts.payment_id = *first;
+    uuid_format(*first, d->dossier.id);
     return true;
+}
+
+int dossiers_view(struct dossiers *d, enum view_table table, struct db_row **ret, struct err *err)
+{
+    enum stream stream = STREAM_VIEW_PAYMENT + (int)table;
+    if (d->given[stream] && advance(d, stream, err) != 0)
+        return -1;
+    int r = come_to(d, stream, err);
+    d->given[stream] = r == 1;
+    *ret = &d->row[stream];
+    return r;
+}
+
+/* What nobody has compared. */
+static int pass_views(struct dossiers *d, struct err *err)
+{
+    struct db_row *row;
+    int r = 0;
+    for (int table = 0; d->begun && r == 0 && table < VIEW_TABLE_COUNT; table++)
+        while (uuid_equal(d->payment[STREAM_VIEW_PAYMENT + table], d->dossier.facts.payment_id) &&
+               (r = dossiers_view(d, (enum view_table)table, &row, err)) == 1)
+            ;
+    return r;
 }
 
 int dossiers_next(struct dossiers *d, const struct dossier **ret, struct err *err)
 {
     const struct text all = {NULL, 0};
+    if (pass_views(d, err) != 0)
+        return -1;
     clear(d);
-    if (!choose(d))
+    d->begun = choose(d);
+    if (!d->begun)
         return 0;
     while (d->more[STREAM_FACTS] && uuid_equal(d->payment[STREAM_FACTS], d->dossier.facts.payment_id))
         if (take_fact(d, err) != 0)

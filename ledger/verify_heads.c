@@ -98,6 +98,14 @@ void outside_free(struct outside_heads *heads)
     free(heads->items);
 }
 
+static void note_known(struct verify *verify, const char *text)
+{
+    pthread_mutex_lock(&verify->lock);
+    if (verify->result->lost++ < VERIFY_FAULTS_MAX && verify->options->note)
+        verify->options->note(verify->options->arg, text);
+    pthread_mutex_unlock(&verify->lock);
+}
+
 /* A head that does not fit: was it given up by a restore? Then that is told, whether it is known or not. */
 static bool is_lost(struct verify *verify, const struct outside_head *head)
 {
@@ -108,12 +116,11 @@ static bool is_lost(struct verify *verify, const struct outside_head *head)
              "%s: a given key has signed %" PRIu64
              " facts in epoch %d, and that a later epoch goes on without some of them",
              head->name, head->size, head->epoch);
-    if (head->epoch >= verify->options->epoch) {
+    if (head->epoch < verify->options->epoch)
+        note_known(verify, text);
+    else
         verify_fault(verify, VERIFY_LOST, NOWHERE, "%s; `acquit ledger epoch` says why, --epoch that it is known",
                      text);
-    } else if (verify->result->lost++ < VERIFY_FAULTS_MAX && verify->options->note) {
-        verify->options->note(verify->options->arg, text);
-    }
     return true;
 }
 

@@ -7,6 +7,7 @@
 #include "common/text.h"
 #include "ledger/leaf.h"
 #include "ledger/map_parts.h"
+#include "ledger/project.h"
 #include "ledger/saga.h"
 #include "ledger/verify.h"
 
@@ -58,6 +59,7 @@ struct verify {
     uint64_t size;             /* leaves of the last block */
     struct place last, since;  /* its last row, and that of the block up to which all was verified; {0}: none */
     struct segments *segments; /* between the two */
+    struct place projected;    /* the keeper has projected all facts up to here */
     struct epochs epochs;
     struct ledger_keys keys;
 };
@@ -252,6 +254,7 @@ struct dossier {
     struct transfer *transfers; /* by slot and leg */
     struct command *commands;
     struct letter *letters;
+    bool unprojected;       /* the keeper has still to come to a fact of it */
     bool has_home;          /* ledger.payment has it */
     int32_t began;          /* and says since when; days from 2000-01-01 */
     const char *unreadable; /* the slot that cannot be read; NULL: none */
@@ -259,8 +262,8 @@ struct dossier {
 };
 const struct fact *dossier_fact(const struct dossier *dossier, const char *slot, uint64_t *ret_xid);
 
-/* A fact's body as far as laws look at it: without objects within it. NULL: no JSON. (verify_body.c) */
-json_t *verify_body(struct text text);
+/* A fact's body as far as anybody looks at it: without objects within it, unless they are asked for. NULL: no JSON. (verify_body.c) */
+json_t *verify_body(struct text text, bool objects);
 
 /* The payments of one share of all ids, in their order. */
 struct dossiers;
@@ -270,11 +273,16 @@ struct dossiers *dossiers_new(const struct verify *verify, int n, int count, str
 /* 1: the next payment, borrowed; 0: no more. */
 int dossiers_next(struct dossiers *dossiers, const struct dossier **ret, struct err *err) MUST_CHECK;
 int64_t dossiers_unsealed(const struct dossiers *dossiers); /* facts behind the last block, so far */
+/* The next row that schema view has of this payment; its id is taken already. 1; 0: no more; -1: an error. */
+int dossiers_view(struct dossiers *dossiers, enum view_table table, struct db_row **ret, struct err *err) MUST_CHECK;
+/* Why the tables of schema view cannot be read; no code: they can. */
+const struct err *dossiers_views_broken(const struct dossiers *dossiers);
 void dossiers_free(struct dossiers *dossiers);
 
 /* --- verify_books.c, verify_money.c: what is wrong with one payment --- */
 
-void verify_payment(struct verify *verify, const struct dossier *dossier);
+/* `payment` is the fold of its facts, NULL when they contradict each other or cannot be read. */
+void verify_payment(struct verify *verify, const struct dossier *dossier, const struct payment *payment);
 /* Letters whose fact is not there. */
 int verify_letters(struct verify *verify, struct err *err) MUST_CHECK;
 /* Of a payment that was folded without error. */
@@ -334,8 +342,34 @@ struct map_lines {
 int verify_map_back(struct verify *verify, const struct map_lines *lines, struct map_parts *parts,
                     struct err *err) MUST_CHECK;
 
-/* --- verify_views.c --- */
+/* --- verify_views.c: the projections --- */
 
-int verify_views(struct verify *verify, struct err *err) MUST_CHECK;
+/* The columns that are compared, behind the payment's id, in the order in which project.c gives them. */
+/* clang-format off */
+#define VIEW_PAYMENT_COLUMNS(X)                                                                                        \
+    X(facts) X(seq) X(publisher) X(merchant) X(flow) X(currency) X(exponent) X(amount) X(payment_method)               \
+    X(customer_id) X(reference_type) X(reference_id) X(description) X(metadata) X(expires_at) X(created_at) X(status)  \
+    X(reason) X(error_code) X(error_message) X(decided_by) X(decided_at) X(captured_amount) X(refunded_amount)         \
+    X(provider) X(provider_reference) X(contradiction) X(updated_at)
+#define VIEW_ATTEMPT_COLUMNS(X)                                                                                        \
+    X(attempt_number) X(attempt_id) X(provider) X(status) X(provider_reference) X(error_code) X(error_message)         \
+    X(gateway_response) X(doubts) X(created_at) X(updated_at)
+#define VIEW_REFUND_COLUMNS(X)                                                                                         \
+    X(refund_number) X(refund_id) X(actor) X(status) X(amount) X(commission_amount) X(reason) X(provider_reference)    \
+    X(error_code) X(error_message) X(gateway_response) X(doubts) X(created_at) X(updated_at)
+#define VIEW_COMMISSION_COLUMNS(X)                                                                                     \
+    X(capture_number) X(commission_id) X(rate_ppm) X(amount) X(reversed_amount) X(type) X(status) X(created_at)        \
+    X(updated_at)
+/* clang-format on */
+
+struct views;
+struct views *views_new(struct verify *verify, struct dossiers *dossiers);
+void views_free(struct views *views);
+/* Of the payment that was read last. */
+int views_compare(struct views *views, const struct dossier *dossier, const struct payment *payment,
+                  struct err *err) MUST_CHECK;
+int64_t views_unprojected(const struct views *views); /* payments that the keeper has still to project, so far */
+/* How far the keeper is. */
+int views_progress(struct verify *verify, struct err *err) MUST_CHECK;
 
 #endif

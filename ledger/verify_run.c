@@ -44,7 +44,8 @@ struct task {
     struct sums *sums;
     struct balances *balances;
     struct db_result *trial;
-    int64_t payments, transfers, unsealed;
+    int64_t payments, transfers, unsealed, unprojected;
+    struct err views_broken;
 };
 
 /* --- payments --- */
@@ -60,19 +61,46 @@ static void note_progress(struct task *task)
     verify_progress(verify, "payments", done);
 }
 
+/* Its history, its money, its projections. */
+static int check_dossier(struct task *task, struct views *views, const struct dossier *dossier, struct err *err)
+{
+    struct verify *verify = task->verify;
+    struct payment payment = {0};
+    struct err why = {0};
+    bool sound = !dossier->unreadable && saga_fold(&dossier->facts, &payment, &why) == 0;
+    verify_payment(verify, dossier, sound ? &payment : NULL);
+    if (!sound && !dossier->unreadable)
+        verify_fault(verify, VERIFY_SAGA, (struct verify_place){.payment = dossier->id, .block = -1}, "%s", why.text);
+    int r = dossier->unreadable ? 0 : views_compare(views, dossier, sound ? &payment : NULL, err);
+    payment_clear(&payment);
+    balances_add(task->balances, dossier);
+    return r;
+}
+
+static void count_dossier(struct task *task, const struct dossier *dossier)
+{
+    task->transfers += (int64_t)dossier->transfer_count;
+    task->payments += dossier->facts.count > 0 || dossier->transfer_count > 0;
+    if (dossier->facts.count > 0 || dossier->transfer_count > 0)
+        note_progress(task);
+}
+
 static int run_payments(struct task *task, struct err *err)
 {
     const struct dossier *dossier;
     struct dossiers *dossiers = dossiers_new(task->verify, task->n, task->count, task->sums, err);
+    struct views *views = dossiers ? views_new(task->verify, dossiers) : NULL;
     int r = dossiers ? 1 : -1;
     while (r == 1 && (r = dossiers_next(dossiers, &dossier, err)) == 1) {
-        verify_payment(task->verify, dossier);
-        balances_add(task->balances, dossier);
-        task->transfers += (int64_t)dossier->transfer_count;
-        task->payments++;
-        note_progress(task);
+        r = check_dossier(task, views, dossier, err) == 0 ? 1 : -1;
+        count_dossier(task, dossier);
     }
-    task->unsealed = dossiers ? dossiers_unsealed(dossiers) : 0;
+    if (dossiers) {
+        task->unsealed = dossiers_unsealed(dossiers);
+        task->unprojected = views_unprojected(views);
+        task->views_broken = *dossiers_views_broken(dossiers);
+    }
+    views_free(views);
     dossiers_free(dossiers);
     return r;
 }
@@ -119,6 +147,7 @@ static void join(struct task *task, struct verify *verify, struct sums *sums, st
     verify->result->payments += task->payments;
     verify->result->transfers += task->transfers;
     verify->result->unsealed += task->unsealed;
+    verify->result->unprojected += task->unprojected;
 }
 
 static struct task task_new(struct verify *verify, const char *what, int (*run)(struct task *task, struct err *err))
@@ -186,6 +215,9 @@ int verify_all_rows(struct verify *verify, struct outside_heads *heads, struct e
     for (int i = TRIAL; i < count; i++)
         pthread_join(tasks[i].thread, NULL);
     int r = note_all(verify, tasks, count, &whole, err);
+    if (r == 0) /* one share tells for all */
+        r = verify_note(verify, "the projections", tasks[SHARES].views_broken.code == ERR_NONE ? 0 : -1,
+                        &tasks[SHARES].views_broken, err);
     if (r == 0 && whole) {
         struct err why = {0};
         r = compare_all(verify, tasks + SHARES, count - SHARES, tasks[TREE].sums, tasks[TRIAL].trial, &why);

@@ -265,7 +265,7 @@ static int append_all(void)
                                     options.first + options.payments * (job + 1) / options.jobs, &err);
             if (r != 0)
                 fprintf(stderr, "ledger_fill: %s\n", err.text);
-            _exit(r != 0);
+            _exit(r != 0 ? EXIT_FAILURE : EXIT_SUCCESS);
         }
     }
     for (int64_t job = 0; job < options.jobs; job++)

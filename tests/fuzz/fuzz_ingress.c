@@ -200,12 +200,12 @@ int read_facts(struct db *db, const struct uuid *ids, size_t count, struct facts
     return 0;
 }
 
-int read_payment_ids(struct db *db, const struct read_filter *filter, struct uuid *ret_ids, int64_t *ret_seqs,
+int read_payment_ids(struct db *db, int64_t before_seq, int limit, struct uuid *ret_ids, int64_t *ret_seqs,
                      struct err *err)
 {
     (void)db;
     (void)err;
-    MUST(filter->limit >= 1 && filter->limit <= READ_PAGE_MAX && strcmp(filter->publisher, "shop") == 0);
+    MUST(limit >= 1 && limit <= READ_PAGE_MAX && before_seq >= 0);
     MUST(uuid_parse(PAYMENT, ret_ids) == 0);
     *ret_seqs = 1;
     return 1;

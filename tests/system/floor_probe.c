@@ -22,6 +22,7 @@
 #include "common/log.h"
 #include "ledger/chart.h"
 #include "ledger/store.h"
+#include "tests/system/probe.h"
 
 enum {
     WRITERS = 8,
@@ -35,24 +36,6 @@ enum {
 };
 
 static const char *url;
-static int failures;
-
-static void check(bool ok, const char *name)
-{
-    printf("%s - %s\n", ok ? "ok" : "not ok", name);
-    fflush(stdout);
-    failures += !ok;
-}
-
-/* For a step that must work for the rest to mean anything. */
-static void must(bool ok, const char *what, const struct err *err)
-{
-    if (ok)
-        return;
-    printf("not ok - %s: %s\n", what, err ? err->text : "");
-    fflush(stdout);
-    exit(1);
-}
 
 static struct db_options options(void)
 {
@@ -61,11 +44,8 @@ static struct db_options options(void)
 
 static struct db *open_db(void)
 {
-    struct err err = {0};
     const struct db_options o = options();
-    struct db *db = db_new(&o, &err);
-    must(db, "a connection string", &err);
-    return db;
+    return probe_db(&o);
 }
 
 static struct store *open_store(void)

@@ -11,35 +11,17 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "ledger/db.h"
+#include "tests/system/probe.h"
 
 enum { TIMEOUT_MS = 3000, ROWS = 200000 };
 
 static const char *url;
-static int failures;
-
-static void check(bool ok, const char *name)
-{
-    printf("%s - %s\n", ok ? "ok" : "not ok", name);
-    fflush(stdout);
-    failures += !ok;
-}
-
-static void must(bool ok, const char *what, const struct err *err)
-{
-    if (ok)
-        return;
-    printf("not ok - %s: %s\n", what, err->text);
-    exit(1);
-}
 
 static struct db *open_db(bool read_only)
 {
-    struct err err = {0};
     const struct db_options options = {
         .url = url, .application = "stream_probe", .timeout_ms = TIMEOUT_MS, .read_only = read_only};
-    struct db *db = db_new(&options, &err);
-    must(db, "a connection string", &err);
-    return db;
+    return probe_db(&options);
 }
 
 static void run(struct db *db, const char *sql)

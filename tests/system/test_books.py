@@ -141,6 +141,7 @@ def test_what_is_in_doubt_and_held_has_an_age(world):
     later = rows["in_doubt:stripe"]
     assert (later["amount"], later["items"], later["oldest"]["paymentId"]) == (1200, 1, second)
     assert later["since"] == doubt["since"] < later["oldest"]["at"], "it was never back at zero"
+    assert rows["receivable:stripe"]["since"] == held["since"] < rows["receivable:stripe"]["oldest"]["at"], "nor was what is held"
 
     farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
     world.wait_state(second, "completed")

@@ -189,7 +189,7 @@ def test_a_healthy_farm_is_green(world):
     wait_green(world)
     answer = doctor(world)
     checks = {row["check"] for row in answer["checks"]}
-    assert checks == {"configuration", "providers", "ledger", "clock", "ledger role", "schema", "dead letters", "payments", "trial balance", "transit accounts", "broker",
+    assert checks == {"configuration", "providers", "ledger", "clock", "ledger role", "schema", "epoch", "partitions", "dead letters", "payments", "lists", "trial balance", "transit accounts", "broker",
                       "broker user", "topology", "workers", "dead-letter queues"}
     assert "acquit_operator reads only" in next(row["detail"] for row in answer["checks"] if row["check"] == "ledger role")
     assert "ok " in world.farm.acquit("doctor")
@@ -273,7 +273,7 @@ def test_bash_completes_commands_options_and_ids(world):
     assert complete(world, "payment", "can") == ["cancel"]
     assert complete(world, "dlq", "list", "--st") == ["--state"]
     assert complete(world, "migrate", "--ch") == ["--check"]
-    assert "tx_" + payment.replace("-", "") in complete(world, "payment", "show", *config, "")
+    farms.wait_for(lambda: "tx_" + payment.replace("-", "") in complete(world, "payment", "show", *config, ""), 10, "the payment in the lists")
     assert complete(world, "payment", "show", *config, "tx_zz") == []
     assert complete(world, "payment", "list", "--limit", "") == []
     letters = [letter["id"] for letter in world.dead_letters()][:20]

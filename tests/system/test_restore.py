@@ -19,6 +19,7 @@ import farm as farms
 import psycopg2
 import pytest
 import test_receipts as receipts
+import test_sealing as sealing
 import test_verify as verifying
 import world as worlds
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -67,8 +68,8 @@ def verify(farm, *arguments, heads=None):
     return code, {fault["rule"] for fault in found["faults"]}, found
 
 
-def begin_epoch(farm, reason):
-    code, found = answer(farm, "ledger", "epoch", "begin", "--reason", reason, owner=True)
+def begin_epoch(farm, reason, *more):
+    code, found = answer(farm, "ledger", "epoch", "begin", "--reason", reason, *more, owner=True)
     assert code == 0, found
     return found
 
@@ -298,8 +299,8 @@ def test_into_another_server(farm, world, tmp_path):
     code, found = answer(farm, "doctor")
     assert code == 1 and {row["check"]: row["state"] for row in found["checks"]}["epoch"] == "problem", found
 
-    begun = begin_epoch(farm, "moved to a larger machine")
-    assert begun["epoch"] == epoch + 1 and begun["xidOffset"] > 0
+    begun = begin_epoch(farm, "moved to a larger machine", "--number", str(epoch + 3))  # as if heads of others were outside
+    assert begun["epoch"] == epoch + 3 and begun["xidOffset"] > 0
     stored = [row[0] for row in world.sql("select format('select max(%%I)::text::bigint from %%s', a.attname, a.attrelid::regclass) from pg_attribute a"
                                           " join pg_class c on c.oid = a.attrelid where a.atttypid = 'xid8'::regtype and c.relkind = 'r'")]
     assert len(stored) > 4
@@ -308,6 +309,8 @@ def test_into_another_server(farm, world, tmp_path):
     assert verify(farm, heads=farm.path("heads"), *["--epoch", str(epoch)] if epoch > 1 else [])[:2] == (0, set())
     code, found = answer(farm, "ledger", "epoch")
     assert (code, found["writable"], found["epochs"][-1]["reason"]) == (0, True, "moved to a larger machine"), found
+    code, found = answer(farm, "audit", "list", "--action", "ledger.epoch")
+    assert [act["reason"] for act in found["acts"] if act["diff"]["epoch"] == epoch + 3] == ["moved to a larger machine"], found
 
     go_on(farm)
     after = [world.pay(world.plain()), world.pay(world.dual(), "tickets")]
@@ -316,7 +319,7 @@ def test_into_another_server(farm, world, tmp_path):
     assert world.sql("select min(xid)::text::bigint from ledger.event where payment_id = any(%s::uuid[])", after)[0][0] > highest
     assert verify(farm, heads=farm.path("heads"), *["--epoch", str(epoch)] if epoch > 1 else [])[:2] == (0, set())
     now = heads(farm)
-    assert {place: now[place] for place in seen} == seen and max(now)[0] == epoch + 1
+    assert {place: now[place] for place in seen} == seen and max(now)[0] == epoch + 3
     assert is_proven(world, proven) and is_proven(world, receipt(world, before[1], tmp_path / "again.json"))
     assert is_proven(world, receipt(world, after[1], tmp_path / "after.json"))
     for name in ("xid", "horizon", "next_xid"):     # what the last epoch makes of them, and nothing else
@@ -325,6 +328,23 @@ def test_into_another_server(farm, world, tmp_path):
         assert verify(farm)[:2] == (1, {"function"}), name
         services.psql(kept)
     assert verify(farm)[:2] == (0, set())
+
+
+def test_no_epoch_begins_while_somebody_writes(farm, world):
+    stop(farm)
+    before = world.sql("select epoch, xid_offset from ledger.epoch order by epoch")
+    has_been = str(before[-1][0] - 1 if before else 1)  # one that was left out
+    with psycopg2.connect(farm.pg_url("acquit_farm")) as writer, writer.cursor() as cursor:
+        cursor.execute(sealing.NEW_FACT)
+        done = farm.acquit("ledger", "epoch", "begin", "--reason", "too early", environment={"ACQUIT_LEDGER_URL": farm.services.pg_url}, check=False)
+        writer.rollback()
+    assert done.returncode == AGAIN and "is everything stopped that writes to the ledger?" in done.stderr, done
+    for wrong in (["--number", has_been], ["--reason", ""], ["--reason", "x" * 501]):
+        assert answer(farm, "ledger", "epoch", "begin", *(["--reason", "x"] if "--number" in wrong else []), *wrong, owner=True)[0] == 2, wrong
+    denied, found = answer(farm, "ledger", "epoch", "begin", "--reason", "not mine to do")
+    assert denied == 1 and "permission denied" in found["message"], found
+    assert world.sql("select epoch, xid_offset from ledger.epoch order by epoch") == before
+    go_on(farm)
 
 
 # --- partitions to come ---
@@ -353,3 +373,8 @@ def test_the_keeper_makes_partitions_ahead(farm, world):
     page = farms.http("GET", f"http://127.0.0.1:{farm.port('keeper-metrics')}/metrics")[1]
     assert int(re.search(r"^acquit_ledger_partition_days_left (\d+)$", page, re.M)[1]) == days_left(farm)
     assert verify(farm)[:2] == (0, set())
+    # a quarter that has none ends what is left, whatever comes behind it
+    farm.stop_program("keeper")
+    gone = next(row for row in listed if row["table"] == "transfer" and row.get("from") == ends[2][0])
+    farm.services.psql(f"drop table ledger.{gone['name']}")
+    assert days_left(farm) == world.sql("select %s::date - (now() at time zone 'UTC')::date", gone["from"])[0][0]

@@ -150,8 +150,8 @@ def test_a_changed_cell_is_found_and_named(world):
     expected = {(payment, *place) for payment, place in zip(payments, CHANGES.values())} | {(planted, "payment", "")}
     assert {(row["paymentId"], row["table"], row["column"]) for row in check(world)} == expected
     verified = run(world, "ledger", "verify", role=world.farm.pg_url("acquit_auditor"))[1]
-    found = {(fault["paymentId"], fault["message"].split()[0]) for fault in verified["faults"] if fault["rule"] == "projection"}
-    assert found == {(payment, "view." + table) for payment, table, _ in expected} and verified["faultCount"] == len(expected), verified["faults"]
+    found = [(fault["paymentId"], fault["message"].split()[0]) for fault in verified["faults"] if fault["rule"] == "projection"]
+    assert sorted(found) == sorted((payment, "view." + table) for payment, table, _ in expected), found
     code, refused, _ = run(world, "ledger", "rebuild")  # the operator may only read
     assert code == 1 and "acquit_projector" in refused["message"]
     assert rebuild(world)["written"] == len(expected)
@@ -226,6 +226,7 @@ def test_pages_lose_and_double_nothing_while_payments_come(world):
         rows, cursor = listed(world, merchant="paged", limit=3, **({"cursor": cursor} if cursor else {}))
         seen += ids(rows)
         pages += 1
+        assert pages < 100, "it goes on from where it was"
         count = len(later)
         farms.wait_for(lambda count=count: len(later) > count, 20, "one more payment")
     stop.set()
@@ -251,7 +252,10 @@ def test_each_filter(world):
         "event": world.plain(gateway="simulated", token="tok_visa", reference={"type": "event", "id": "b-1"}),
         "failed": world.plain(gateway="simulated", token="tok_declined"),
     }
-    payments = {name: world.pay(wish | {"description": mark}) for name, wish in wishes.items()}
+    payments = {}
+    for name, wish in wishes.items():  # one after the other: several workers would record them in any order
+        payments[name] = world.pay(wish | {"description": mark})
+        world.wait_fact(payments[name], "received")
     other = world.pay(world.plain(gateway="simulated", token="tok_visa"), publisher="tickets")
     world.wait_ended([*payments.values(), other])
     world.until_listed([*payments.values(), other])
@@ -332,7 +336,7 @@ def test_every_act_of_an_operator_leaves_a_row(world):
     assert {act["action"] for act in acts(world, "--actor", "ada", "--since", began)} == {"personal.update"}
     assert {act["objectId"] for act in acts(world, "--action", "personal.show", "--since", began)} == {personal}
     assert acts(world, "--since", "2999-01-01") == [] and len(acts(world, "--object", personal)) == 3
-    assert any(act["action"] == "ledger.migrate" and "009_views.sql" in act["diff"]["applied"] for act in acts(world, "--limit", "1000"))
+    assert any(act["action"] == "ledger.migrate" and "009_views.sql" in act["diff"]["applied"] for act in acts(world, "--action", "ledger.migrate"))
 
 
 def test_nobody_changes_an_act_or_who_did_it(world):

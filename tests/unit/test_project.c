@@ -136,6 +136,8 @@ static const struct {
      "", "", "simulated", "CANCELLED"},
     {FLOW_PLAIN, "received auth:1 decision=abort/EXPIRED auth:1:result=absent auth:1:late void:1=expired", "failed",
      "expired", "", "", "simulated", "EXPIRED"},
+    {FLOW_PLAIN, "received auth:1 decision=abort/EXPIRED auth:1:result=absent auth:1:late", "failed", "approved", "",
+     "", "simulated", "EXPIRED"},
     {FLOW_PLAIN, "received auth:1 auth:1:result=approved decision=commit:1 capture=refused void:1=nothing", "failed",
      "nothing", "", "", "simulated", "CAPTURE_REFUSED"},
     {FLOW_DUAL, "received", "processing", "", "", "", "-", "-"},
@@ -229,6 +231,7 @@ static void test_cells(void **state)
     projection_init(&projection);
     history(&facts, FLOW_PLAIN, PAID_IN_TWO "refund:1=accepted/400 refund:1:result=refunded");
     share_commission(&facts);
+    say(&facts, "auth:2:result", json_pack("{s:s}", "code", "00")); /* no error */
     assert_true(project(&facts, &projection));
     assert_string_equal(text(&projection, VIEW_ATTEMPT, 1, "status"), "approved");
     assert_string_equal(text(&projection, VIEW_ATTEMPT, 1, "error_code"), "-");

@@ -145,10 +145,9 @@ static void note_payment(struct gateway *gateways, size_t count, const struct fa
 /* Returns how many payments were looked through, -1 on failure. */
 static int note_recent(struct ingress *ingress, struct gateway *gateways, size_t count, struct err *err)
 {
-    const struct read_filter filter = {.limit = GATEWAYS_PAYMENTS};
     struct uuid ids[GATEWAYS_PAYMENTS];
     int64_t seqs[GATEWAYS_PAYMENTS];
-    int found = read_payment_ids(ingress->db, &filter, ids, seqs, err);
+    int found = read_payment_ids(ingress->db, 0, GATEWAYS_PAYMENTS, ids, seqs, err);
     if (found < 0)
         return -1;
     struct facts *facts = mem_new((size_t)found, sizeof *facts);

@@ -111,6 +111,8 @@ static struct place last_exported(const char *dir)
     DIR *files = opendir(dir);
     if (!files)
         return last; /* the first head's file says why */
+    /* readdir_r is deprecated; one thread */
+    /* cppcheck-suppress readdirCalled */
     for (const struct dirent *file; (file = readdir(files));)
         if (place_of(file->d_name, &one) && is_before(last, one))
             last = one;

@@ -13,6 +13,7 @@
 #include "ledger/epoch.h"
 #include "ledger/migrate.h"
 #include "ledger/partitions.h"
+#include "ledger/projection.h"
 #include "ledger/read.h"
 #include "ledger/transit.h"
 #include "queues/management.h"
@@ -26,7 +27,8 @@
 
 enum {
     BROKER_MS = 5000,
-    SCAN_PAGES = 10, /* of the newest payments, and of held dead letters */
+    LISTS_LAG_MS = 10000, /* of lists behind the facts; more is worth a look */
+    SCAN_PAGES = 10,      /* of the newest payments, and of held dead letters */
 };
 
 /* -- configuration */
@@ -179,11 +181,11 @@ static void scan_payment(struct scan *scan, const struct facts *facts)
 }
 
 /* 1: there may be more, 0: that was the last page, -1: error. */
-static int scan_page(struct db *db, struct read_filter *filter, struct scan *scan, struct err *err)
+static int scan_page(struct db *db, int64_t *before_seq, struct scan *scan, struct err *err)
 {
     struct uuid ids[READ_PAGE_MAX];
     int64_t seqs[READ_PAGE_MAX];
-    int count = read_payment_ids(db, filter, ids, seqs, err);
+    int count = read_payment_ids(db, *before_seq, READ_PAGE_MAX, ids, seqs, err);
     if (count <= 0)
         return count;
     struct facts *facts = mem_new((size_t)count, sizeof *facts);
@@ -194,7 +196,7 @@ static int scan_page(struct db *db, struct read_filter *filter, struct scan *sca
         facts_clear(&facts[i]);
     }
     free(facts);
-    filter->before_seq = seqs[count - 1];
+    *before_seq = seqs[count - 1];
     return r < 0 ? -1 : count == READ_PAGE_MAX;
 }
 
@@ -217,15 +219,30 @@ static void report_scan(json_t *findings, const struct scan *scan)
 static void check_payments(json_t *findings, const struct config *config, struct db *db)
 {
     struct err err = {0};
-    struct read_filter filter = {.limit = READ_PAGE_MAX};
+    int64_t before_seq = 0;
     struct scan scan = {.stand_still_ms = config_int(config, "keeper.stand_still_ms"), .now_ms = clock_wall_ms()};
     int r = 1;
     for (int page = 0; page < SCAN_PAGES && r > 0; page++)
-        r = scan_page(db, &filter, &scan, &err);
+        r = scan_page(db, &before_seq, &scan, &err);
     if (r < 0)
         finding_add(findings, "payments", HEALTH_PROBLEM, NULL, "%s", err.text);
     else
         report_scan(findings, &scan);
+}
+
+/* Lists are the keeper's to keep. */
+static void check_lists(json_t *findings, struct db *db)
+{
+    struct err err = {0};
+    int64_t lag_ms = projection_lag_ms(db, &err);
+    if (lag_ms < 0)
+        finding_add(findings, "lists", HEALTH_PROBLEM, NULL, "%s", err.text);
+    else if (lag_ms > LISTS_LAG_MS)
+        finding_add(findings, "lists", HEALTH_WARNING,
+                    "is the keeper running, and its role a member of acquit_sealer? what does its log say?",
+                    "lists may lack facts that are %lld s old", (long long)(lag_ms / 1000));
+    else
+        finding_add(findings, "lists", HEALTH_OK, NULL, "as new as the facts, or nearly");
 }
 
 static void check_balance(json_t *findings, struct db *db)
@@ -267,6 +284,7 @@ static void check_ledger(struct op *op, json_t *findings)
     check_partitions(findings, db);
     check_held(findings, db);
     check_payments(findings, op->config, db);
+    check_lists(findings, db);
     check_balance(findings, db);
     check_transit(findings, op->config, db);
 }

@@ -13,7 +13,11 @@ enum {
 };
 
 const struct option_row ledger_epoch_options[] = {
-    {.name = "reason", .kind = OPTION_TEXT, .value = "TEXT", .sentence = "begin: why; kept with the epoch"},
+    {.name = "reason", .kind = OPTION_TEXT, .value = "TEXT", .sentence = "begin: why; it is recorded (required)"},
+    {.name = "actor",
+     .kind = OPTION_TEXT,
+     .value = "NAME",
+     .sentence = "begin: who; it is recorded (default: $SUDO_USER or your login)"},
     {.name = "number",
      .kind = OPTION_INT,
      .least = 2,
@@ -83,20 +87,17 @@ static int list(struct op *op, struct err *err)
 
 static int begin(struct op *op, struct err *err)
 {
-    const char *reason = args_text(&op->args, "reason", "");
-    const struct db_options options = {.url = config_text(op->config, "ledger.url"),
-                                       .application = "acquit ledger epoch begin",
-                                       .timeout_ms = BEGIN_TIMEOUT_MS};
+    char login[OPERATOR_ACTOR_SIZE];
     struct epoch epoch;
-    if (!*reason)
-        return err_set(err, ERR_INVALID, "--reason must say why a new epoch begins");
-    struct db *db = db_new(&options, err);
+    struct db *db = operator_writer(op, BEGIN_TIMEOUT_MS, err);
     if (!db)
         return -1;
-    int r = epoch_begin(db, (int)args_int(&op->args, "number", 0), reason, &epoch, err);
+    int r = epoch_begin(db, (int)args_int(&op->args, "number", 0), operator_actor(&op->args, login),
+                        args_text(&op->args, "reason", ""), &epoch, err);
     db_free(db);
     if (r != 0)
-        return err_prefix(err, "no epoch has begun");
+        return err_prefix(err, "no epoch has begun%s",
+                          err->code == ERR_AGAIN ? "; is everything stopped that writes to the ledger?" : "");
     if (op->json)
         operator_print(json_pack("{s:i, s:I}", "epoch", epoch.number, "xidOffset", (json_int_t)epoch.offset));
     else
@@ -110,7 +111,8 @@ int cmd_ledger_epoch(struct op *op, struct err *err)
     bool begins = op->args.positional_count > 0;
     if (begins && strcmp(op->args.positional[0], "begin") != 0)
         return err_set(err, ERR_INVALID, "%s: only `begin` may stand here", op->args.positional[0]);
-    if (!begins && (args_text(&op->args, "reason", NULL) || args_int(&op->args, "number", 0)))
-        return err_set(err, ERR_INVALID, "--reason and --number belong to `acquit ledger epoch begin`");
+    for (const struct option_row *row = ledger_epoch_options; row->name && !begins; row++)
+        if (args_flag(&op->args, row->name))
+            return err_set(err, ERR_INVALID, "--%s belongs to `acquit ledger epoch begin`", row->name);
     return begins ? begin(op, err) : list(op, err);
 }

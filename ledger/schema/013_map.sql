@@ -1,4 +1,4 @@
--- 008_map.sql - what was not recorded, and a new key for the heads (docs/sealing.md, docs/adr/0014, 0015)
+-- 013_map.sql - what was not recorded, and a new key for the heads (docs/sealing.md, docs/adr/0014, 0015)
 --
 -- The sorted map of all payments and their slots is computed from ledger.seal_leaf; heads state its root. What is kept of it stands in schema
 -- view: it can be thrown away, and the keeper builds it anew.
