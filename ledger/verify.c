@@ -175,6 +175,8 @@ int verify_ledger(const struct verify_options *options, struct verify_result *re
     if (r == 0)
         r = connect_all(&verify, err);
     if (r == 0)
+        r = ledger_keys_recheck(&verify, err);
+    if (r == 0)
         r = verify_parts(&verify, &heads, err);
     outside_free(&heads);
     db_free(verify.db);

@@ -279,10 +279,14 @@ static void check_order(struct verify *verify, const struct block *last, const s
     if (block->height != last->height + 1)
         verify_fault(verify, VERIFY_BLOCK, IN_BLOCK(last->height + 1), "blocks up to %" PRId64 " are not there",
                      block->height - 1);
+    bool opened = block->opened && (last->opened || last->height < 0);
     bool new_map = block->map.size > last->map.size; /* a block without facts has one, and nothing else to say */
-    if (block->size < last->size || (block->size == last->size && !new_map))
+    if (block->size < last->size || (block->size == last->size && opened && !new_map))
         verify_fault(verify, VERIFY_BLOCK, IN_BLOCK(block->height),
                      "it ends with fact %" PRIu64 ", the block before it with %" PRIu64, block->size, last->size);
+    if (ledger_keys_fill(verify, last->size, block->size) && place_compare(block->last, last->last) != 0)
+        verify_fault(verify, VERIFY_BLOCK, IN_BLOCK(block->height),
+                     "it has no facts, and does not end with the row that the block before it ends with");
     if (block->epoch < last->epoch)
         verify_fault(verify, VERIFY_EPOCH, IN_BLOCK(block->height), "epoch %d after epoch %d", block->epoch,
                      last->epoch);

@@ -37,7 +37,8 @@ int place_compare(struct place a, struct place b);
 /* The ledger's keys, one after the other (verify_keys.c). */
 enum { LEDGER_KEYS_MAX = 256 };
 struct ledger_keys {
-    size_t count; /* 0: it never changed, or none of the given keys is among them: then only these count */
+    int statements; /* read */
+    size_t count;   /* 0: it never changed, or none of the given keys is among them: then only these count */
     struct ledger_key {
         struct note_key key;
         uint64_t until; /* it signs heads of trees up to this size */
@@ -104,8 +105,12 @@ const char *epoch_definition(const struct verify *verify, const struct manifest_
 
 /* Before heads are read, with a connection of its own. */
 int ledger_keys_read(struct verify *verify, struct err *err) MUST_CHECK;
+/* ERR_AGAIN: the key was changed between that and the snapshot. */
+int ledger_keys_recheck(struct verify *verify, struct err *err) MUST_CHECK;
 /* A head that the ledger's key of its size has signed, in the name of the log that it is about. `text` is changed and has to outlive *ret. */
 int ledger_keys_open(const struct verify *verify, char *text, struct checkpoint *ret, struct err *err) MUST_CHECK;
+/* Are there no leaves from `first` up to `end`, but changes of the key that are trusted? */
+bool ledger_keys_fill(const struct verify *verify, uint64_t first, uint64_t end);
 /* Changes of the key are what was sealed. */
 int verify_keys(struct verify *verify, struct err *err) MUST_CHECK;
 

@@ -57,7 +57,7 @@ int ledger_keys_read(struct verify *verify, struct err *err)
     struct db *db = db_new(verify->options->database, err);
     struct db_result *rows = db ? read_statements(db, err) : NULL;
     bool trusted = false;
-    *keys = (struct ledger_keys){0};
+    *keys = (struct ledger_keys){.statements = rows ? db_rows(rows) : 0};
     for (int row = 0; rows && row < db_rows(rows); row++)
         if (!add_change(verify, keys, db_int(rows, row, 0), db_value(rows, row, 1)))
             break;
@@ -69,6 +69,16 @@ int ledger_keys_read(struct verify *verify, struct err *err)
     db_result_free(rows);
     db_free(db);
     return answered ? 0 : -1;
+}
+
+int ledger_keys_recheck(struct verify *verify, struct err *err)
+{
+    struct db_result *rows = db_query(verify->db, "select count(*) from ledger.seal_key", 0, NULL, err);
+    if (!rows)
+        return -1;
+    bool same = db_int(rows, 0, 0) == verify->keys.statements;
+    db_result_free(rows);
+    return same ? 0 : err_set(err, ERR_AGAIN, "the key is being changed at this moment");
 }
 
 int ledger_keys_open(const struct verify *verify, char *text, struct checkpoint *ret, struct err *err)
@@ -92,6 +102,14 @@ int ledger_keys_open(const struct verify *verify, char *text, struct checkpoint 
                ? 0
                : err_set(err, ERR_INVALID,
                          "it is signed by a key that was not the ledger's when it had %" PRIu64 " facts", ret->size);
+}
+
+bool ledger_keys_fill(const struct verify *verify, uint64_t first, uint64_t end)
+{
+    uint64_t changes = 0;
+    for (size_t i = 0; i + 1 < verify->keys.count; i++)
+        changes += verify->keys.items[i].until >= first && verify->keys.items[i].until < end;
+    return changes == end - first;
 }
 
 /* --- their leaves --- */

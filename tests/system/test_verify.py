@@ -119,9 +119,9 @@ class Copy:
         assert (done.returncode == 0) == answer["good"] == (answer["faultCount"] == 0), answer
         return answer
 
-
     def rebuild(self):
-        """The lists, too, as who has changed the facts would."""
+        """The lists and the map, too, as who has changed the facts would."""
+        self.sql("truncate view.map_part")
         self.farm.acquit("ledger", "rebuild", environment={"ACQUIT_LEDGER_URL": self.farm.services.pg_url.rsplit("/", 1)[0] + "/" + self.name})
 
 
@@ -513,8 +513,17 @@ def leaf_of_another_slot(copy, key):
     copy.tamper("update ledger.seal_leaf set slot = 'pop:revoked' where position = 4")
 
 
+def ends_elsewhere(copy, with_facts):
+    heights = copy.sql("select height, size > lag(size) over (order by height) from ledger.seal")
+    copy.tamper(f"update ledger.seal set last_seq = last_seq + 1 where height = {next(height for height, more in heights if more is with_facts)}")
+
+
 def block_ends_elsewhere(copy, key):
-    copy.tamper("update ledger.seal set last_seq = last_seq + 1 where height = 2")
+    ends_elsewhere(copy, True)
+
+
+def block_without_facts_ends_elsewhere(copy, key):
+    ends_elsewhere(copy, False)
 
 
 def fact_in_another_partition(copy, key):
@@ -664,7 +673,7 @@ MUTATIONS = [
     (sealed_out_of_order, "row-moved", False), (leaf_of_another_slot, "row-missing", False), (leaf_of_another_slot, "row-added", False),
     (fact_left_out_of_the_map, "map", False), (map_goes_back, "map", False), (map_stated_twice, "map", False), (map_of_the_future, "map", False),
     (kept_part_changed, "map", False), (kept_root_changed, "map", False), (change_of_the_key_added, "key", False),
-    (block_ends_elsewhere, "block", False), (fact_in_another_partition, "home", True), (transfer_in_another_partition, "home", True),
+    (block_without_facts_ends_elsewhere, "block", False), (block_ends_elsewhere, "block", False), (fact_in_another_partition, "home", True), (transfer_in_another_partition, "home", True),
     (payment_forgotten, "home", True), (partition_trigger_dropped, "trigger", False), (partition_trigger_disabled, "trigger", False),
     (partition_granted, "grant", False), (partition_of_ones_own, "trigger", False), (partition_of_ones_own, "schema", False),
     (rows_inherited, "schema", False), (partition_constrained, "schema", False),
