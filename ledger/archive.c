@@ -262,10 +262,6 @@ static int write_file(struct writer *writer, struct archive_counts *ret, struct 
     "select debit as account, currency, amount as debits, 0 as credits from ledger.transfer_%1$s where kind in "       \
     "('post', 'transfer') union all select credit, currency, 0, amount from ledger.transfer_%1$s where kind in "       \
     "('post', 'transfer')) as side group by account, currency;" UNLIST                                                 \
-    "delete from view.attempt where payment_id in (select payment_id from ledger.event_%1$s);"                         \
-    "delete from view.refund where payment_id in (select payment_id from ledger.event_%1$s);"                          \
-    "delete from view.commission where payment_id in (select payment_id from ledger.event_%1$s);"                      \
-    "delete from view.payment where payment_id in (select payment_id from ledger.event_%1$s);"                         \
     "lock table ledger.event, ledger.transfer in access exclusive mode;"                                               \
     "do $$ begin if exists (select from ledger.event_%1$s where xid >= '%10$s'::xid8) then raise exception using "     \
     "errcode = 'AQ006', message = 'the partition went on while it was archived'; end if; end $$;"                      \

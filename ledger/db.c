@@ -36,26 +36,27 @@ static const struct {
     enum err_code code;
     bool reconnect;
 } meanings[] = {
-    {"AQ001", ERR_AGAIN, false},   /* the fail-over fence */
-    {"AQ002", ERR_DENIED, false},  /* an insert-only table */
-    {"AQ003", ERR_INVALID, false}, /* a transfer that does not fit */
-    {"AQ005", ERR_SHORT, false},   /* an account would fall below its floor */
-    {"40", ERR_AGAIN, false},      /* deadlock, serialization failure */
-    {"55P03", ERR_AGAIN, false},   /* lock_timeout */
-    {"57014", ERR_AGAIN, false},   /* statement_timeout, cancelled by a person */
-    {"57", ERR_AGAIN, true},       /* shutting down, starting up */
-    {"53", ERR_AGAIN, false},      /* disk full, out of memory, too many connections */
-    {"58", ERR_AGAIN, false},      /* input/output error */
-    {"08", ERR_AGAIN, true},       /* connection */
-    {"25006", ERR_AGAIN, true},    /* read-only: this is no longer the primary */
-    {"25P03", ERR_AGAIN, true},    /* idle in a transaction */
-    {"26000", ERR_AGAIN, true},    /* a prepared statement is gone: somebody reset the session */
-    {"0A000", ERR_AGAIN, true},    /* "cached plan must not change result type": migrated under us */
-    {"28", ERR_DENIED, true},      /* authorization */
-    {"42501", ERR_DENIED, false},  /* insufficient privilege */
-    {"22", ERR_INVALID, false},    /* data */
-    {"23", ERR_INVALID, false},    /* constraint */
-    {"", ERR_INTERNAL, false},     /* our statement is wrong */
+    {"AQ001", ERR_AGAIN, false},    /* the fail-over fence */
+    {"AQ002", ERR_DENIED, false},   /* an insert-only table */
+    {"AQ003", ERR_INVALID, false},  /* a transfer that does not fit */
+    {"AQ004", ERR_INTERNAL, false}, /* a row that is not where its payment lives: we put it there */
+    {"AQ005", ERR_SHORT, false},    /* an account would fall below its floor */
+    {"40", ERR_AGAIN, false},       /* deadlock, serialization failure */
+    {"55P03", ERR_AGAIN, false},    /* lock_timeout */
+    {"57014", ERR_AGAIN, false},    /* statement_timeout, cancelled by a person */
+    {"57", ERR_AGAIN, true},        /* shutting down, starting up */
+    {"53", ERR_AGAIN, false},       /* disk full, out of memory, too many connections */
+    {"58", ERR_AGAIN, false},       /* input/output error */
+    {"08", ERR_AGAIN, true},        /* connection */
+    {"25006", ERR_AGAIN, true},     /* read-only: this is no longer the primary */
+    {"25P03", ERR_AGAIN, true},     /* idle in a transaction */
+    {"26000", ERR_AGAIN, true},     /* a prepared statement is gone: somebody reset the session */
+    {"0A000", ERR_AGAIN, true},     /* "cached plan must not change result type": migrated under us */
+    {"28", ERR_DENIED, true},       /* authorization */
+    {"42501", ERR_DENIED, false},   /* insufficient privilege */
+    {"22", ERR_INVALID, false},     /* data */
+    {"23", ERR_INVALID, false},     /* constraint */
+    {"", ERR_INTERNAL, false},      /* our statement is wrong */
 };
 
 static size_t meaning_of(const char *sqlstate)
@@ -257,6 +258,8 @@ void db_note_error(struct db *db, const PGresult *result, struct verdict *verdic
     verdict->refused = true;
     verdict->fatal = is_fatal(severity);
     verdict->code = meanings[meaning_of(sqlstate)].code;
+    if (strcmp(sqlstate, "23514") == 0 && field(result, PG_DIAG_CONSTRAINT_NAME)[0] == '\0')
+        verdict->code = ERR_AGAIN; /* there is no partition for it: archived since it was read, or not made yet */
 }
 
 void db_note_silence(struct db *db, enum heard heard, struct verdict *verdict)

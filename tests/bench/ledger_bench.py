@@ -30,11 +30,13 @@ import bench as flows  # noqa: E402
 import farm as farms  # noqa: E402
 from publisher import Refused  # noqa: E402
 
-# The server's settings, beside those of tests/farm/services.py; synchronous_commit and full_page_writes are on.
-SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min",
+# The server's settings, beside those of tests/farm/services.py; synchronous_commit and full_page_writes are on. Huge pages are used
+# when there are enough of them (huge_pages = try; 2300 of 2 MB).
+SERVER = {"shared_buffers": "4GB", "max_wal_size": "16GB", "checkpoint_timeout": "30min", "wal_compression": "lz4",
           "shared_preload_libraries": "pg_stat_statements"}
 ROUNDS, SECONDS = 3, 4      # of each pair; of one measurement of appends
 FACTS = 1_000_000           # that are there when `size` is measured against an empty ledger
+WARM_SECONDS = 45           # of appends until a checkpoint's first images of all pages are written
 MANY, ONE = 1000, 1         # merchants' accounts
 SEAL_PAYMENTS = 1000        # of one run of the whole flow
 VERIFIED = 30_000           # payments more, of six facts each, when verify is measured
@@ -55,6 +57,11 @@ TARGETS = {
 }
 
 
+def huge_pages():
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        return next((int(line.split()[1]) for line in lines if line.startswith("HugePages_Total:")), 0)
+
+
 class LedgerBench:
     def __init__(self, arguments):
         self.arguments = arguments
@@ -63,7 +70,7 @@ class LedgerBench:
                                      settings=flows.SETTINGS)
         self.statements, self.flow_runs = {True: set(), False: set()}, 0  # what writers said, with sealing and without
         self.found, self.result = {}, {"at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-                                       "cores": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()[0],
+                                       "cores": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()[0], "huge_pages": huge_pages(),
                                        "server": SERVER, "rounds": arguments.rounds, "seconds": arguments.seconds, "details": {}}
 
     farm = property(lambda self: self.flows.farm)
@@ -101,9 +108,10 @@ class LedgerBench:
         connection.close()
         return rows
 
-    def append(self, database, *options):
-        done = subprocess.run([os.path.join(self.farm.build, "bench", "ledger_append"), "--seconds", str(self.arguments.seconds), *options,
-                               self.url(database)], capture_output=True, text=True, timeout=self.arguments.seconds + 60, check=False)
+    def append(self, database, *options, seconds=None):
+        seconds = seconds or self.arguments.seconds
+        done = subprocess.run([os.path.join(self.farm.build, "bench", "ledger_append"), "--seconds", str(seconds), *options,
+                               self.url(database)], capture_output=True, text=True, timeout=seconds + 60, check=False)
         if done.returncode != 0:
             raise flows.Wrong(f"ledger_append: {done.stderr}")
         return json.loads(done.stdout)
@@ -168,6 +176,9 @@ class LedgerBench:
         self.make_database("small")
         self.make_database("large")
         self.fill("large")
+        self.services.psql("checkpoint", database="postgres")
+        self.result["size_after_checkpoint"], _ = self.turns("size_after_checkpoint", lambda: self.append("large"), lambda: self.append("small"))
+        self.append("large", seconds=WARM_SECONDS)
         ratio, _ = self.turns("size", lambda: self.append("large"), lambda: self.append("small"))
         self.found["size_ratio"] = ratio
         self.result["facts_at_size"] = self.arguments.facts

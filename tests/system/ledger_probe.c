@@ -428,6 +428,19 @@ static void test_append(struct store *store)
     facts_clear(&facts);
 }
 
+/* Its partition went away after the payment was read, or is not there yet: what was wanted is worth another try. */
+static void test_no_partition(struct store *store, struct db *db)
+{
+    struct uuid id = payment("nowhere", 1);
+    char text[UUID_TEXT_SIZE], sql[256];
+    uuid_format(id, text);
+    snprintf(sql, sizeof sql, "insert into ledger.payment (payment_id, began) values ('%s', current_date + 4000)",
+             text);
+    bool won;
+    run(db, sql);
+    check(append_one(store, id, "received", "shop", &won) == ERR_AGAIN, "a payment without a partition is tried again");
+}
+
 static void test_append_is_checked(struct store *store)
 {
     struct uuid id = payment("checked", 0);
@@ -1316,6 +1329,7 @@ static void run_tests(struct db *admin)
     test_roles(db);
     test_append(store);
     test_append_is_checked(store);
+    test_no_partition(store, db);
     test_dependents(store);
     test_cancel_closes(store);
     test_fence(store, db);

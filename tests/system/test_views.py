@@ -163,7 +163,7 @@ def test_a_keeper_that_dies_and_several_writers(world):
     payments, stop = [], threading.Event()
 
     def load():
-        while not stop.is_set():
+        while not stop.is_set() and len(payments) < 200:
             payments.append(world.pay(world.plain(gateway="simulated", token="tok_visa") if len(payments) % 2 else world.dual()))
     sender = threading.Thread(target=load)
     sender.start()
@@ -172,7 +172,7 @@ def test_a_keeper_that_dies_and_several_writers(world):
     left = len(payments)
     farms.wait_for(lambda: len(payments) > left + 10, 20, "more payments")
     world.farm.start_keeper()
-    for _ in range(3):
+    for _ in range(2):
         rebuild(world)
         world.books.cursor().execute("update view.progress set last_xid = '0', last_seq = 0")
     stop.set()
