@@ -8,10 +8,7 @@
 #include "common/metrics.h"
 #include "ledger/projection.h"
 
-enum {
-    ROUNDS_PER_TURN = 4, /* then signals and sockets get their turn */
-    FAILURE_WAIT_MS = 2000,
-};
+enum { FAILURE_WAIT_MS = 2000 };
 
 struct projecting {
     struct projecting_options options;
@@ -19,23 +16,19 @@ struct projecting {
     bool stopped;
 };
 
-/* 1: there is more to do; 0: no more; -1: failed. */
+/* One round, then signals, sockets and the sealing get their turn. 1: there is more to do; 0: no more; -1: failed. */
 static int project_some(const struct projecting *projecting)
 {
-    for (int i = 0; i < ROUNDS_PER_TURN; i++) {
-        struct err err = {0};
-        int payments, facts = projection_keep(projecting->options.db, &payments, &err);
-        if (facts < 0) {
-            metric_add("acquit_keeper_errors_total", NULL, 1);
-            log_warn("projections: %s", err.text);
-            return -1;
-        }
-        metric_add("acquit_projected_facts_total", NULL, facts);
-        metric_add("acquit_projected_payments_total", NULL, payments);
-        if (facts < PROJECTION_FACTS_MAX)
-            return 0;
+    struct err err = {0};
+    int payments, facts = projection_keep(projecting->options.db, &payments, &err);
+    if (facts < 0) {
+        metric_add("acquit_keeper_errors_total", NULL, 1);
+        log_warn("projections: %s", err.text);
+        return -1;
     }
-    return 1;
+    metric_add("acquit_projected_facts_total", NULL, facts);
+    metric_add("acquit_projected_payments_total", NULL, payments);
+    return facts == PROJECTION_FACTS_MAX;
 }
 
 static int64_t failure_wait_ms(const struct projecting *projecting)

@@ -284,14 +284,17 @@ static bool is_placed(struct sealing *sealing)
     return false;
 }
 
+/* From one turn's beginning to the next one's is the interval, so that a long turn makes no fact wait longer. */
 static void on_turn(void *arg)
 {
     struct sealing *sealing = arg;
+    int64_t next_ms = clock_monotonic_ms() + sealing->options.interval_ms;
     if (sealing->stopped || !is_placed(sealing))
         return;
     bool more = seal_some(sealing);
     more = export_some(sealing) || more;
-    loop_timer_set(sealing->timer, more ? 0 : sealing->options.interval_ms);
+    int64_t wait_ms = next_ms - clock_monotonic_ms();
+    loop_timer_set(sealing->timer, more || wait_ms < 0 ? 0 : wait_ms);
 }
 
 struct sealing *sealing_new(const struct sealing_options *options, struct err *err)
