@@ -2,11 +2,12 @@
 
 import collections
 import dataclasses
+import os
 
 import farm as farms
 import world as worlds
 
-EACH = 20
+EACH = int(os.environ.get("ACQUIT_MATRIX_EACH", "16"))
 UNDER_WAY = 300  # payments at once, so that it is the fault that delays and not the load
 SECONDS = 130
 
@@ -24,8 +25,13 @@ FAULTS = {
     "slow body": {"fault": "slow_body"},
     "late effect": {"fault": "late_effect", "times": 2},
     "silent": {"fault": "silent"},
+    "rate limited": {"fault": "rate_limit"},
+    "cut body": {"fault": "cut_body"},
+    "failed 200": {"fault": "failed_200"},
+    "behind": {"fault": "lag", "delayMs": 1500},
 }
-KEPT_ONLY_BY_STRIPE = ("500 before, not kept", "500 after, not kept")
+KEPT_ONLY_BY_STRIPE = ("500 before, not kept", "500 after, not kept", "failed 200")
+ONLY_OF_QUESTIONS = ("behind",)
 
 # How a payment may end: its state, how the last of its facts begins, and what its merchant was told, in this order.
 ENDS = {
@@ -50,25 +56,26 @@ class Point:
     before: dict = None  # a fault that has to come first
     refund: bool = False
     token: str = "pm_card_visa"
-    faults: tuple = tuple(FAULTS)
+    faults: tuple = tuple(name for name in FAULTS if name not in ONLY_OF_QUESTIONS)
 
 
 def kept_500(at):
     return {"at": at, "fault": "answer_500_after"}
 
 
-OTHERS = tuple(name for name in FAULTS if name not in KEPT_ONLY_BY_STRIPE)
+OTHERS = tuple(name for name in FAULTS if name not in KEPT_ONLY_BY_STRIPE + ONLY_OF_QUESTIONS)
+QUESTIONS = (*OTHERS, *ONLY_OF_QUESTIONS)
 REJECTED = {"at": "validator.validate", "fault": "decline", "delayMs": 1000, "times": 3}  # late enough for the hold to stand
 DECLINED = "pm_card_chargeDeclined"
 POINTS = {
     # a 500 that Stripe keeps spends the key: nothing was done, nothing can be done any more (ADR 9)
-    "stripe.authorize": Point("plain", "completed", {"decline": "failed", "500 before": "failed"}),
-    "stripe.capture": Point("plain", "completed", {"decline": "failed", "500 before": "failed"}),
+    "stripe.authorize": Point("plain", "completed", {"decline": "failed", "500 before": "failed", "failed 200": "failed"}),
+    "stripe.capture": Point("plain", "completed", {"decline": "failed", "500 before": "failed", "failed 200": "failed"}),
     "stripe.cancel": Point("dual", "failed", before=REJECTED),
-    "stripe.refund": Point("plain", "refunded", {"decline": "refund refused", "500 before": "refund in doubt"}, refund=True),
-    "stripe.search": Point("plain", "completed", before=kept_500("stripe.authorize"), faults=OTHERS),
-    "stripe.retrieve": Point("plain", "completed", before=kept_500("stripe.capture"), faults=OTHERS),
-    "stripe.refund_retrieve": Point("plain", "refunded", before=kept_500("stripe.refund"), refund=True, faults=OTHERS),
+    "stripe.refund": Point("plain", "refunded", {"decline": "refund refused", "failed 200": "refund refused", "500 before": "refund in doubt"}, refund=True),
+    "stripe.search": Point("plain", "completed", before=kept_500("stripe.authorize"), faults=QUESTIONS),
+    "stripe.retrieve": Point("plain", "completed", before=kept_500("stripe.capture"), faults=QUESTIONS),
+    "stripe.refund_retrieve": Point("plain", "refunded", before=kept_500("stripe.refund"), refund=True, faults=QUESTIONS),
     "validator.validate": Point("dual", "completed", {"decline": "failed"}, faults=OTHERS),
     "validator.commit": Point("dual", "sold", faults=OTHERS),
     "validator.revoke": Point("dual", "failed", token=DECLINED, faults=OTHERS),
@@ -80,7 +87,7 @@ POINTS = {
 }
 PUBLISHERS = {"plain": "shop", "dual": "tickets"}
 # A void whose key is spent is sent again under the key of its question (ADR 9).
-KEYS = {("stripe.cancel", fault): 2 for fault in ("decline", "500 before", "500 after")}
+KEYS = {("stripe.cancel", fault): 2 for fault in ("decline", "500 before", "500 after", "failed 200")}
 
 
 class Run:

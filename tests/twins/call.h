@@ -22,9 +22,10 @@ struct call;
 
 /* What all operations of one provider have in common; members may be NULL. */
 struct twin {
-    void (*fail)(struct call *); /* answer 500 the way this provider does */
-    void (*keep)(struct call *); /* the answer stands from now on: remember it */
-    void (*done)(struct call *); /* the request is over, answered or not */
+    void (*fail)(struct call *);  /* answer 500 the way this provider does */
+    void (*limit)(struct call *); /* answer 429 the way it does; Retry-After comes by itself */
+    void (*keep)(struct call *);  /* the answer stands from now on: remember it */
+    void (*done)(struct call *);  /* the request is over, answered or not */
 };
 
 enum body_kind { BODY_NONE, BODY_FORM, BODY_JSON, BODY_RAW };

@@ -61,7 +61,10 @@ static bool fault_named(const char *name, enum fault_kind *ret)
 static bool fits(enum fault_kind kind, enum point at)
 {
     if (kind == FAULT_LAG)
-        return at == POINT_STRIPE_SEARCH;
+        return at == POINT_STRIPE_SEARCH || at == POINT_STRIPE_RETRIEVE || at == POINT_STRIPE_REFUND_RETRIEVE;
+    if (kind == FAULT_FAILED_200)
+        return at == POINT_STRIPE_AUTHORIZE || at == POINT_STRIPE_CAPTURE || at == POINT_STRIPE_CANCEL ||
+               at == POINT_STRIPE_REFUND;
     if (kind == FAULT_PENDING)
         return at == POINT_STRIPE_AUTHORIZE || at == POINT_STRIPE_REFUND || at == POINT_VALIDATOR_VALIDATE;
     if (kind == FAULT_FORGED || kind == FAULT_REPLAYED)
@@ -73,7 +76,8 @@ static int64_t default_delay(enum fault_kind kind)
 {
     if (kind == FAULT_SLOW_BODY)
         return DEFAULT_SLOW_BODY_MS;
-    bool waits = kind == FAULT_DELAY || kind == FAULT_LATE_EFFECT || kind == FAULT_PENDING || kind == FAULT_LAG;
+    bool waits = kind == FAULT_RATE_LIMIT || kind == FAULT_DELAY || kind == FAULT_LATE_EFFECT ||
+                 kind == FAULT_PENDING || kind == FAULT_LAG;
     return waits ? DEFAULT_DELAY_MS : 0;
 }
 

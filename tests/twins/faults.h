@@ -45,6 +45,8 @@ enum { POINT_COUNT = 0 POINTS(X) };
 #define FAULTS(X)                                                                                                      \
     X(NONE, "none")                                                                                                    \
     X(DECLINE, "decline")                                                                                              \
+    X(FAILED_200, "failed_200")                                                                                        \
+    X(RATE_LIMIT, "rate_limit")                                                                                        \
     X(PENDING, "pending")                                                                                              \
     X(LAG, "lag")                                                                                                      \
     X(DELAY, "delay")                                                                                                  \
@@ -54,6 +56,7 @@ enum { POINT_COUNT = 0 POINTS(X) };
     X(CLOSE_AFTER, "close_after")                                                                                      \
     X(GARBAGE, "garbage")                                                                                              \
     X(SLOW_BODY, "slow_body")                                                                                          \
+    X(CUT_BODY, "cut_body")                                                                                            \
     X(LATE_EFFECT, "late_effect")                                                                                      \
     X(SILENT, "silent")                                                                                                \
     X(FORGED, "forged")                                                                                                \

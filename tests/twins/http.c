@@ -187,9 +187,40 @@ static struct MHD_Response *slow_response(struct request *request)
     return response;
 }
 
+/* The first half; then the content ends before its length, and the connection with it. */
+static ssize_t read_half_body(void *with, uint64_t position, char *to, size_t room)
+{
+    struct slow_body *body = with;
+    if (position >= body->slice) {
+        sever(body->request);
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    size_t size = body->slice - (size_t)position;
+    size = size < room ? size : room;
+    memcpy(to, body->bytes + position, size);
+    return (ssize_t)size;
+}
+
+static struct MHD_Response *half_response(struct request *request)
+{
+    const struct answer *answer = &request->call->answer;
+    struct slow_body *body = memory_new(sizeof *body + answer->size);
+    body->request = request;
+    body->size = answer->size;
+    body->slice = answer->size / 2;
+    memcpy(body->bytes, answer->body, answer->size);
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(answer->size, answer->size, read_half_body, body, free);
+    if (!response)
+        free(body);
+    return response;
+}
+
 static struct MHD_Response *response_of(struct request *request)
 {
     const struct answer *answer = &request->call->answer;
+    if (request->ending.how == END_PART && answer->size)
+        return half_response(request);
     if (request->ending.how == END_SLOW && answer->size)
         return slow_response(request);
     return MHD_create_response_from_buffer(answer->size, answer->body, MHD_RESPMEM_MUST_COPY);
@@ -212,7 +243,8 @@ static enum MHD_Result respond(struct request *request)
 
 static enum MHD_Result end(struct request *request)
 {
-    bool answers = request->ending.how == END_ANSWER || request->ending.how == END_SLOW;
+    enum ending_how how = request->ending.how;
+    bool answers = how == END_ANSWER || how == END_SLOW || how == END_PART;
     return answers && request->call && !atomic_load(&stopping) ? respond(request) : cut(request);
 }
 

@@ -21,6 +21,7 @@ struct plan {
     enum effect_when effect;
     enum ending_how end;
     bool fails;   /* answers 500 */
+    bool limits;  /* answers 429 */
     bool garbles; /* answers what nobody can read */
     bool waits;   /* delayMs is a wait before the end */
 };
@@ -28,8 +29,10 @@ struct plan {
 static const struct plan plans[] = {
     [FAULT_NONE] = {.effect = EFFECT_NOW, .end = END_ANSWER},
     [FAULT_DECLINE] = {.effect = EFFECT_NOW, .end = END_ANSWER, .waits = true}, /* the effect is the refusal */
-    [FAULT_PENDING] = {.effect = EFFECT_NOW, .end = END_ANSWER},                /* delayMs: until it is settled */
-    [FAULT_LAG] = {.effect = EFFECT_NOW, .end = END_ANSWER},                    /* delayMs: how far search is behind */
+    [FAULT_FAILED_200] = {.effect = EFFECT_NOW, .end = END_ANSWER, .waits = true},
+    [FAULT_RATE_LIMIT] = {.effect = EFFECT_NEVER, .end = END_ANSWER, .limits = true}, /* delayMs: Retry-After */
+    [FAULT_PENDING] = {.effect = EFFECT_NOW, .end = END_ANSWER},                      /* delayMs: until it is settled */
+    [FAULT_LAG] = {.effect = EFFECT_NOW, .end = END_ANSWER}, /* delayMs: how far it is behind */
     [FAULT_DELAY] = {.effect = EFFECT_NOW, .end = END_ANSWER, .waits = true},
     [FAULT_ANSWER_500_BEFORE] = {.effect = EFFECT_NEVER, .end = END_ANSWER, .fails = true, .waits = true},
     [FAULT_ANSWER_500_AFTER] = {.effect = EFFECT_NOW, .end = END_ANSWER, .fails = true, .waits = true},
@@ -37,6 +40,7 @@ static const struct plan plans[] = {
     [FAULT_CLOSE_AFTER] = {.effect = EFFECT_NOW, .end = END_CUT, .waits = true},
     [FAULT_GARBAGE] = {.effect = EFFECT_NOW, .end = END_ANSWER, .garbles = true, .waits = true},
     [FAULT_SLOW_BODY] = {.effect = EFFECT_NOW, .end = END_SLOW, .waits = true},
+    [FAULT_CUT_BODY] = {.effect = EFFECT_NOW, .end = END_PART, .waits = true},
     [FAULT_LATE_EFFECT] = {.effect = EFFECT_LATER, .end = END_CUT},
     [FAULT_SILENT] = {.effect = EFFECT_NEVER, .end = END_SILENT},
     [FAULT_FORGED] = {.effect = EFFECT_NOW, .end = END_ANSWER, .waits = true}, /* the effect is the true vote */
@@ -72,6 +76,17 @@ static void fail(struct call *call)
         answer_error(call, 500, "internal");
 }
 
+static void limit(struct call *call)
+{
+    char seconds[24];
+    if (call->route->twin && call->route->twin->limit)
+        call->route->twin->limit(call);
+    else
+        answer_error(call, 429, "rate_limited");
+    text_print(seconds, sizeof seconds, "%lld", (long long)((call->fault.delay_ms + 999) / 1000));
+    answer_header(call, "Retry-After", seconds);
+}
+
 static void done(struct call *call)
 {
     if (call->route->twin && call->route->twin->done)
@@ -92,6 +107,8 @@ static void act(struct call *call, const struct plan *plan)
         keep(call);
     if (plan->fails && !stored)
         fail(call);
+    if (plan->limits)
+        limit(call);
     if (plan->garbles)
         answer_text(call, 200, GARBAGE, sizeof GARBAGE - 1);
 }

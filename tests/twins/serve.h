@@ -9,6 +9,7 @@
 enum ending_how {
     END_ANSWER, /* give the answer */
     END_SLOW,   /* give it drop by drop, over delay_ms */
+    END_PART,   /* give its headers and half of its body, then cut the connection */
     END_CUT,    /* cut the connection */
     END_SILENT, /* say nothing until the client leaves, at most delay_ms */
 };

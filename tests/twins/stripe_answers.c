@@ -84,7 +84,16 @@ static void fail(struct call *call)
                                        "We have been notified of the problem."});
 }
 
-const struct twin stripe_twin = {.fail = fail, .keep = stripe_key_keep, .done = stripe_key_done};
+/* https://docs.stripe.com/rate-limits: not remembered under the key */
+static void limit(struct call *call)
+{
+    stripe_refuse(call, &(struct stripe_error){.status = 429,
+                                               .code = "rate_limit",
+                                               .message = "Request rate limit exceeded. Learn more about rate limits "
+                                                          "here https://stripe.com/docs/rate-limits."});
+}
+
+const struct twin stripe_twin = {.fail = fail, .limit = limit, .keep = stripe_key_keep, .done = stripe_key_done};
 
 /* ---- the way in ---- */
 

@@ -169,7 +169,8 @@ struct refund *refund_new(struct intent *intent, int64_t amount)
     text_random_id(refund->id, sizeof refund->id, "re_3", 23);
     refund->intent = intent;
     refund->amount = amount;
-    refund->created = clock_ms(CLOCK_STRIPE) / 1000;
+    refund->created_ms = clock_ms(CLOCK_STRIPE);
+    refund->created = refund->created_ms / 1000;
     refund->status = REFUND_SUCCEEDED;
     return link_refund(refund);
 }
@@ -187,8 +188,26 @@ static void set_text(json_t *record, const char *name, const char *text)
         json_object_set_new(record, name, json_string(text));
 }
 
-void intent_note(const struct intent *i)
+static void remember_change(struct intent *intent)
 {
+    if (!intent->shown)
+        intent->shown = memory_new(sizeof *intent);
+    else if (!intent->before)
+        intent->before = memory_new(sizeof *intent);
+    if (intent->before)
+        *intent->before = *intent->shown;
+    *intent->shown = *intent;
+    intent->changed_ms = clock_ms(CLOCK_STRIPE);
+}
+
+struct intent *intent_behind(struct intent *intent, int64_t lag_ms)
+{
+    return clock_ms(CLOCK_STRIPE) - intent->changed_ms >= lag_ms ? intent : intent->before;
+}
+
+void intent_note(struct intent *i)
+{
+    remember_change(i);
     if (!journal_on())
         return;
     json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:O}", "t",
@@ -307,6 +326,7 @@ bool stripe_apply_refund(const json_t *record)
     refund->intent = intent;
     refund->amount = number_of(record, "amount");
     refund->created = number_of(record, "created");
+    refund->created_ms = refund->created * 1000;
     refund->status = (enum refund_status)status;
     refund->settle_at = number_of(record, "settleAt");
     refund->settle_to = (enum refund_status)settle_to;

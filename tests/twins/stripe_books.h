@@ -44,6 +44,7 @@ struct refund {
     struct intent *intent;
     int64_t amount;
     int64_t created;           /* Unix seconds */
+    int64_t created_ms;        /* twin's ms */
     enum refund_status status; /* as of settle_at, if that is past */
     char reason[32];           /* "": none */
     json_t *metadata;
@@ -73,8 +74,10 @@ struct intent {
     json_t *metadata;
     int64_t settle_at; /* PROCESSING: when the card's answer arrives, twin's ms */
     struct refund *refunds;
-    size_t index;        /* position in the order of creation */
-    struct intent *next; /* older intent of the same payment */
+    int64_t changed_ms;            /* twin's time of the last change */
+    struct intent *shown, *before; /* copies: as it is now, as it was before that change; NULL: it was not there */
+    size_t index;                  /* position in the order of creation */
+    struct intent *next;           /* older intent of the same payment */
 };
 
 /* A new intent with its ids; NULL when the books are full. It is in the books once intent_book was called. */
@@ -90,8 +93,10 @@ const char *intent_status_name(enum intent_status status);
 /* The card said yes (or the customer did): there is money to capture, or captured. */
 void intent_approve(struct intent *intent);
 
-/* To the state file, as it is now. */
-void intent_note(const struct intent *intent);
+/* It changed: for who is shown what was before (fault "lag"), and to the state file, as it is now. */
+void intent_note(struct intent *intent);
+/* What somebody sees who is `lag_ms` behind; NULL: nothing yet. */
+struct intent *intent_behind(struct intent *intent, int64_t lag_ms);
 
 /* A new refund, in the books; NULL when they are full. */
 struct refund *refund_new(struct intent *intent, int64_t amount);

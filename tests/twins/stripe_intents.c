@@ -187,6 +187,8 @@ static void answer_declined(struct call *call, struct intent *intent, const stru
     struct stripe_error error = {.decline = decline, .intent = intent};
     intent_note(intent);
     stripe_refuse(call, &error);
+    if (call->fault.kind == FAULT_FAILED_200)
+        answer_json(call, 200, wire_intent(intent, 0));
 }
 
 /* The code of the fault, or the generic decline for a code nobody has heard of. */
@@ -199,7 +201,7 @@ static const struct decline *decline_of(const struct call *call)
 static void attempt(struct call *call, struct intent *intent, const struct creation *c)
 {
     text_random_id(intent->charge, sizeof intent->charge, "ch_3", 23);
-    if (call->fault.kind == FAULT_DECLINE) {
+    if (call->fault.kind == FAULT_DECLINE || call->fault.kind == FAULT_FAILED_200) {
         answer_declined(call, intent, decline_of(call));
         return;
     }
@@ -369,6 +371,10 @@ void stripe_effect_capture(struct call *call)
         decline_capture(call, intent);
         return;
     }
+    if (call->fault.kind == FAULT_FAILED_200) { /* the intent as it was: nothing was captured */
+        answer_json(call, 200, wire_intent(intent, expand));
+        return;
+    }
     if (amount > intent->capturable) {
         stripe_refuse(call, &(struct stripe_error){
                                 .code = "amount_too_large",
@@ -422,6 +428,10 @@ void stripe_effect_cancel(struct call *call)
         refuse_cancel_state(call, intent);
         return;
     }
+    if (call->fault.kind == FAULT_FAILED_200) { /* the intent as it was: it still holds the money */
+        answer_json(call, 200, wire_intent(intent, expand));
+        return;
+    }
     cancel(intent, reason);
     answer_intent(call, intent, expand);
 }
@@ -441,10 +451,13 @@ void stripe_open_retrieve(struct call *call)
 void stripe_effect_retrieve(struct call *call)
 {
     unsigned expand = 0;
-    if (call->fault.kind == FAULT_DECLINE)
+    struct intent *intent = intent_find(call->args[0]);
+    if (call->fault.kind == FAULT_LAG)
+        intent = intent_behind(intent, call->fault.delay_ms);
+    if (call->fault.kind == FAULT_DECLINE || !intent)
         stripe_refuse_missing(call, 404, "payment_intent", call->args[0], "intent");
     else if (stripe_expand(call, "", &expand))
-        answer_json(call, 200, wire_intent(intent_find(call->args[0]), expand));
+        answer_json(call, 200, wire_intent(intent, expand));
 }
 
 void stripe_open_balance(struct call *call)

@@ -84,7 +84,7 @@ static bool covered(struct call *call, struct intent *intent, int64_t amount)
 static void set_course(const struct call *call, struct refund *refund)
 {
     enum card_way way = refund->intent->card->way;
-    if (call->fault.kind == FAULT_DECLINE) {
+    if (call->fault.kind == FAULT_DECLINE || call->fault.kind == FAULT_FAILED_200) {
         refund->status = REFUND_FAILED;
     } else if (call->fault.kind == FAULT_PENDING) {
         refund->status = REFUND_PENDING;
@@ -150,13 +150,20 @@ void stripe_open_refund_retrieve(struct call *call)
         stripe_refuse_missing(call, 404, "refund", call->args[0], "id");
 }
 
+/* Under "lag", a younger one is not. */
+static bool is_seen(const struct call *call, const struct refund *refund)
+{
+    return call->fault.kind != FAULT_LAG || clock_ms(CLOCK_STRIPE) - refund->created_ms >= call->fault.delay_ms;
+}
+
 void stripe_effect_refund_retrieve(struct call *call)
 {
     unsigned expand = 0;
-    if (call->fault.kind == FAULT_DECLINE)
+    struct refund *refund = refund_find(call->args[0]);
+    if (call->fault.kind == FAULT_DECLINE || !is_seen(call, refund))
         stripe_refuse_missing(call, 404, "refund", call->args[0], "id");
     else if (stripe_expand(call, "", &expand))
-        answer_json(call, 200, wire_refund(refund_find(call->args[0]), expand));
+        answer_json(call, 200, wire_refund(refund, expand));
 }
 
 /* ---- list: the refunds of one intent, newest first ---- */
@@ -190,6 +197,8 @@ void stripe_effect_refund_list(struct call *call)
     intent_refunded(intent, true); /* brings them up to date */
     json_t *data = json_array();
     struct refund *refund = call->fault.kind == FAULT_DECLINE ? NULL : first_wanted(call, intent);
+    while (refund && !is_seen(call, refund))
+        refund = refund->next;
     for (; refund && limit; refund = refund->next, limit--)
         json_array_append_new(data, wire_refund(refund, expand));
     answer_json(call, 200,
