@@ -95,18 +95,24 @@ def map_of(text):
     return found and (int(found[1]), base64.b64decode(found[2]))
 
 
+def place_of_head(name):
+    """(epoch, height) by the name of its file; (0, -1) if it is none's."""
+    match = re.fullmatch("([0-9]{12})(?:-epoch([0-9]+))?[.]head", name)
+    return (int(match[2] or 1), int(match[1])) if match else (0, -1)
+
+
 def heads(world):
     """Every exported head, oldest first: {"size", "root", "line", "map", "text"}."""
     folder = world.farm.path("heads")
     found = []
-    for name in sorted(os.listdir(folder)):
+    for name in sorted(os.listdir(folder), key=place_of_head):
         if name.endswith(".head"):
             with open(os.path.join(folder, name), encoding="utf-8") as file:
                 text = file.read()
             origin, size, digest, line, rest = text.split("\n", 4)
             assert origin == "acquit.test/ledger" and re.fullmatch("(acquit-map-v1 [^\n]+\n)?\n\u2014 acquit.test/ledger [^\n]+\n", rest), text
             found.append({"size": int(size), "root": base64.b64decode(digest), "line": line, "map": map_of(text), "text": text,
-                          "height": int(name.split(".")[0])})
+                          "height": place_of_head(name)[1]})
     return found
 
 
