@@ -15,6 +15,7 @@ import test_sealing as sealing
 import test_verify as verifying
 
 QUARTER, FIRST, LAST = "2023q3", "2023-07-01", "2023-10-01"
+HEADS = "archive-heads"
 AGED = ("update ledger.payment set began = '2023-08-09' where payment_id = any(%s::uuid[])",
         "update ledger.event set began = '2023-08-09' where payment_id = any(%s::uuid[])",
         "update ledger.transfer set began = '2023-08-09' where payment_id = any(%s::uuid[])")
@@ -81,9 +82,11 @@ def old(farm):
     world.wait_ended(payments)
     world.publish([("payment.refund", world.key(), {"paymentId": payments[0], "amount": 100})])
     world.wait_fact(payments[0], "refund:1:result")
-    sealing.until_sealed(world)
+    sealing.until_mapped(world)
     world.close()
     base = "archive_base"
+    shutil.rmtree(farm.path(HEADS), ignore_errors=True)
+    shutil.copytree(farm.path("heads"), farm.path(HEADS))  # of the ledger as it is copied now; the farm's own goes on
     farm.services.psql(f"drop database if exists {base}", database="postgres")
     farm.services.psql(f"create database {base}", database="postgres")
     dump = subprocess.run(["pg_dump", farm.services.pg_url], capture_output=True, text=True, timeout=60, check=True)
@@ -115,7 +118,7 @@ EVERYTHING = ("select e.*, (select json_agg(t.* order by t.slot, t.leg) from led
 
 def test_a_partition_leaves_and_comes_back(farm, old, copy):
     files, before, money = folder(farm), copy.sql(EVERYTHING), balance(farm, copy)
-    assert copy.verify(heads=farm.path("heads"))["good"]
+    assert copy.verify(heads=farm.path(HEADS))["good"]
     assert archive(farm, copy.name, "archive", "--dry-run").stdout == f"{QUARTER}: payments that began from {FIRST} up to {LAST}\n"
     assert archive(farm, copy.name, "archive", "--older-than", "9y", "--dry-run").stdout == "no partition is that old\n"
     answer = json.loads(archive(farm, copy.name, "archive", "--directory", files, "--json").stdout)["archived"]
@@ -127,7 +130,7 @@ def test_a_partition_leaves_and_comes_back(farm, old, copy):
         digest = hashlib.sha256(file.read()).hexdigest()
     assert copy.sql("select name, file_sha256, facts from ledger.archived") == [(QUARTER, digest, answer[0]["facts"])]
     assert balance(farm, copy)["accounts"] == money["accounts"]
-    verified = copy.verify("--archives", files, heads=farm.path("heads"))
+    verified = copy.verify("--archives", files, heads=farm.path(HEADS))
     assert verified["good"] and verified["archived"] == answer[0]["facts"], verified
     assert archive(farm, copy.name, "archive", "--older-than", "2y", "--dry-run").stdout == "no partition is that old\n"
 
@@ -135,11 +138,11 @@ def test_a_partition_leaves_and_comes_back(farm, old, copy):
     assert back["facts"] == answer[0]["facts"] and back["transfers"] == answer[0]["transfers"]
     assert copy.sql(EVERYTHING) == before
     assert balance(farm, copy)["accounts"] == money["accounts"]
-    assert copy.verify(heads=farm.path("heads"))["good"]
+    assert copy.verify(heads=farm.path(HEADS))["good"]
     assert "is not archived in this ledger" in archive(farm, copy.name, "restore", path, check=False).stderr
     os.unlink(path)
     archive(farm, copy.name, "archive", "--directory", files)  # and once more: what came back may leave again
-    assert copy.verify(heads=farm.path("heads"))["good"]
+    assert copy.verify(heads=farm.path(HEADS))["good"]
 
 
 def line_edited(lines):
@@ -181,17 +184,17 @@ def test_what_is_not_the_archive_is_refused(farm, old, copy):
     done = archive(farm, copy.name, "restore", other, check=False)
     assert done.returncode == 1 and "are not those that were sealed" in done.stderr, done
     for arguments in ((), ("--archives", files)):
-        assert verifying.rules(copy.verify(*arguments, heads=farm.path("heads"))) == {"archive"}
+        assert verifying.rules(copy.verify(*arguments, heads=farm.path(HEADS))) == {"archive"}
     digest = hashlib.sha256(b"".join(lines)).hexdigest()
     copy.tamper(f"update ledger.archive set leaves = '{tail['leaves']}', file_sha256 = '{digest}'")
-    assert copy.verify("--archives", files, heads=farm.path("heads"))["good"]
+    assert copy.verify("--archives", files, heads=farm.path(HEADS))["good"]
     copy.tamper("update ledger.archive_balance set debits = debits + 5 where debits > 0", "update ledger.archive_balance set credits = credits + 5 where credits > 0")
-    faults = copy.verify("--archives", files, heads=farm.path("heads"))
+    faults = copy.verify("--archives", files, heads=farm.path(HEADS))
     assert verifying.rules(faults) == {"archive"} and "are not the sums" in faults["faults"][0]["message"], faults
     shutil.copy(other, path)
-    assert verifying.rules(copy.verify("--archives", files, heads=farm.path("heads"))) == {"archive"}
+    assert verifying.rules(copy.verify("--archives", files, heads=farm.path(HEADS))) == {"archive"}
     copy.tamper("delete from ledger.archive_balance", "delete from ledger.archive")
-    assert "row-missing" in verifying.rules(copy.verify(heads=farm.path("heads")))
+    assert "row-missing" in verifying.rules(copy.verify(heads=farm.path(HEADS)))
 
 
 def test_only_what_is_ended_and_sealed_may_leave(farm, old, copy):
