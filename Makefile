@@ -129,6 +129,12 @@ test:                                               ## unit tests and system tes
 	@$(MAKE) VARIANT=asan all units
 	@$(PYTHON) tests/run.py $(if $(T),-k '$(T)')
 
+.PHONY: chaos
+chaos:                                              ## every fault at every call, at scale; EACH=payments of each kind (30)
+	@tests/farm/install-packages
+	@$(MAKE) all units
+	@ACQUIT_CHAOS=$(or $(EACH),30) ACQUIT_TEST_SECONDS=7200 $(PYTHON) tests/run.py --build build -k 'test_matrix'
+
 .PHONY: units
 units: $(UNITS) $(PROBES) $(BENCHES)
 

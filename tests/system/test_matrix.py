@@ -1,15 +1,24 @@
-"""Every way in which a provider can misbehave, at every call that we make to one: twenty payments for each, all side by side."""
+"""Every way in which a provider can misbehave, at every call that we make to one, all side by side
+
+`make test` runs it once, sixteen payments for each, all of them struck. `make chaos` sets ACQUIT_CHAOS, and it runs with many more, all or five per
+cent of them struck, with and without another provider to fail over to; and with one provider away for all of them.
+"""
 
 import collections
 import dataclasses
 import os
 
 import farm as farms
+import pytest
 import world as worlds
 
-EACH = int(os.environ.get("ACQUIT_MATRIX_EACH", "16"))
+CHAOS = int(os.environ.get("ACQUIT_CHAOS", "0"))  # payments of each kind
+EACH = CHAOS or 16
+SHARES = (100, 5) if CHAOS else (100,)  # per cent of the requests that are struck
+WAYS = (False, True) if CHAOS else (False,)  # is there another provider to fail over to?
 UNDER_WAY = 300  # payments at once, so that it is the fault that delays and not the load
-SECONDS = 130
+SECONDS = 130 if not CHAOS else 1500
+FEW_ENOUGH = 0.001  # of the payments that may end otherwise than they should while a provider is down
 
 # The twin's fault and how often it strikes. Cut connections twice: libcurl by itself sends once more what was cut on a kept connection.
 FAULTS = {
@@ -93,8 +102,10 @@ KEYS = {("stripe.cancel", fault): 2 for fault in ("decline", "500 before", "500 
 class Run:
     """All payments of the table: what each is for, and what was shown of it on its way."""
 
-    def __init__(self, world):
-        self.world = world
+    def __init__(self, world, share=100, failover=False):
+        self.world, self.share, self.failover = world, share, failover
+        self.points = {at: point for at, point in POINTS.items() if at.startswith("stripe.")} if failover else POINTS
+        self.kinds = sum(len(point.faults) for point in self.points.values())
         self.cells = {}  # payment -> (point, fault)
         self.asked_back = set()
         self.shown = collections.defaultdict(list)  # payment -> the states that its publisher saw, without repeats
@@ -107,9 +118,14 @@ class Run:
         at, fault = self.cells[payment]
         return POINTS[at].other.get(fault, POINTS[at].end)
 
+    def ends(self, payment):
+        """What it may come to: not struck, or by another provider, it goes as if nothing had been wrong; a part of the validators may outvote the rest."""
+        at, _ = self.cells[payment]
+        return {self.end(payment)} | ({POINTS[at].end} if self.share < 100 or self.failover else set())
+
     def begin_one_of_each(self):
         commands = {"shop": [], "tickets": []}
-        for at, point in POINTS.items():
+        for at, point in self.points.items():
             for fault in point.faults:
                 publisher, key = PUBLISHERS[point.flow], self.world.key()
                 payment = self.world.expect(key, publisher)
@@ -117,6 +133,8 @@ class Run:
                 self.under_way.add(payment)
                 self.arm(payment, point, at, fault)
                 body = self.world.dual(token=point.token) if point.flow == "dual" else self.world.plain()
+                if self.failover:
+                    body["preferredGateways"] = ["stripe", "simulated"]
                 commands[publisher].append(("payment.create", key, body))
         for publisher, wanted in commands.items():
             self.world.publish(wanted, publisher)
@@ -127,6 +145,8 @@ class Run:
         wish = {"times": 1} | FAULTS[fault]
         if at.startswith("validator."):
             wish["times"] *= farms.VALIDATORS  # all of them
+        if self.share < 100:
+            wish |= {"percent": self.share, "seed": int(payment[:8], 16)}
         self.world.fault(payment, at, **wish)
 
     def ask_back(self, payments):
@@ -146,7 +166,7 @@ class Run:
             state = self.note_shown(payment)
             if state == "completed" and self.point(payment).refund and payment not in self.asked_back:
                 back.append(payment)
-            if any(slot.startswith(ENDS[self.end(payment)][1]) for slot in slots):
+            if any(slot.startswith(ENDS[end][1]) for end in self.ends(payment) for slot in slots):
                 self.under_way.discard(payment)
         self.ask_back(back)
 
@@ -157,7 +177,7 @@ class Run:
         return state
 
     def all_ended(self):
-        if len(self.cells) < EACH * sum(len(point.faults) for point in POINTS.values()) and len(self.under_way) < UNDER_WAY:
+        if len(self.cells) < EACH * self.kinds and len(self.under_way) < UNDER_WAY:
             self.begin_one_of_each()
         self.look()
         return not self.under_way
@@ -202,10 +222,10 @@ def complaints(world, run):
                       for row in world.twin("/_twin/books/validators")["validations"])
     hits = {(fault["paymentId"], fault["at"]): fault["hits"] for fault in world.twin("/_twin/faults")}
     for payment, (at, fault) in run.cells.items():
-        end = run.end(payment)
-        state, _, story = ENDS[end]
         run.note_shown(payment)
-        if not hits[payment, at]:
+        end = next((end for end in run.ends(payment) if ENDS[end][0] == run.shown[payment][-1]), run.end(payment))
+        state, _, story = ENDS[end]
+        if not hits[payment, at] and run.share == 100 and not run.failover:
             yield payment, "the fault did not strike"
         ends = [shown for shown in run.shown[payment] if shown in worlds.ENDED]
         if ends != (["completed", "refunded"] if state == "refunded" else [state]) or run.shown[payment][-1] != state:
@@ -224,8 +244,13 @@ def complaints(world, run):
                 yield payment, f"its proofs are {proofs[payment]}"
 
 
-def test_every_fault_at_every_call(world):
-    run = Run(world)
+@pytest.mark.timeout(SECONDS + 100)
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("failover", WAYS)
+def test_every_fault_at_every_call(world, share, failover):
+    run = Run(world, share, failover)
+    if failover:
+        another_provider_takes_the_token(world)
     try:
         farms.wait_for(run.all_ended, SECONDS, "x")
     except farms.FarmError:
@@ -237,3 +262,35 @@ def test_every_fault_at_every_call(world):
         wrong[run.cells[payment]].append(f"{payment}: {what}")
     assert not wrong, "\n".join(f"{at}, {fault}: {len(found)} times, e.g. {found[0]}" for (at, fault), found in wrong.items())
     assert set(collections.Counter(run.cells.values()).values()) == {EACH}
+
+
+def another_provider_takes_the_token(world):
+    """The simulated provider's books know it by name as well as Stripe's."""
+    for token in ("pm_card_visa", DECLINED):
+        world.books.cursor().execute("insert into sim.test_token (token, on_authorize) values (%s, %s) on conflict do nothing",
+                                     (token, "declined" if token == DECLINED else "done"))
+
+
+DOWN = ("answer_500_before", "close_before", "silent", "rate_limit", "late_effect", "close_after")
+
+
+def open_ones(world, payments):
+    ended = {payment for payment, in world.sql("select distinct payment_id::text from ledger.event where slot like 'notice:%%' and payment_id = any(%s::uuid[])", payments)}
+    return set(payments) - ended
+
+
+if CHAOS:
+    @pytest.mark.timeout(SECONDS + 100)
+    @pytest.mark.parametrize("fault", DOWN)
+    def test_while_one_provider_is_down(world, fault):
+        """All requests to authorize at it are struck, whoever's; what was accepted ends as it should nevertheless, by the other one or late."""
+        another_provider_takes_the_token(world)
+        world.fault("*", "stripe.authorize", fault=fault, times=-1)
+        world.fault("*", "stripe.search", fault="close_before", times=40)
+        payments = []
+        while len(payments) < 20 * CHAOS:
+            payments += [world.pay(world.plain(preferredGateways=["stripe", "simulated"])) for _ in range(50)]
+            farms.wait_for(lambda: len(open_ones(world, payments)) < UNDER_WAY, SECONDS, "fewer open payments")
+        farms.wait_for(lambda: not open_ones(world, payments), SECONDS, "the last ones")
+        states = collections.Counter(world.state(payment) for payment in payments)
+        assert states["completed"] >= (1 - FEW_ENOUGH) * len(payments), states

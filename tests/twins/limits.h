@@ -15,7 +15,7 @@ enum {
     LIMIT_IDLE_SECONDS = 120,         /* a kept-alive connection without a request */
     LIMIT_TIMERS = 65536,             /* delayed answers and late effects under way */
     LIMIT_DELAY_MS = 3600 * 1000,     /* delayMs of a fault; also how long "silent" stays silent */
-    LIMIT_FAULTS = 4096,              /* faults at once */
+    LIMIT_FAULTS = 16384,             /* faults at once */
     LIMIT_LOG_ENTRIES = 131072,       /* request log: the newest are kept */
     LIMIT_LOG_ANSWER = 10000,         /* entries in one answer of GET /_twin/requests */
     LIMIT_PATH_BYTES = 512,           /* path of a request */
