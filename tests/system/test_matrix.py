@@ -223,7 +223,8 @@ def complaints(world, run):
     hits = {(fault["paymentId"], fault["at"]): fault["hits"] for fault in world.twin("/_twin/faults")}
     for payment, (at, fault) in run.cells.items():
         run.note_shown(payment)
-        end = next((end for end in run.ends(payment) if ENDS[end][0] == run.shown[payment][-1]), run.end(payment))
+        possible = [end for end in run.ends(payment) if ENDS[end][0] == run.shown[payment][-1]]
+        end = (possible or [run.end(payment)])[0]
         state, _, story = ENDS[end]
         if not hits[payment, at] and run.share == 100 and not run.failover:
             yield payment, "the fault did not strike"
@@ -238,9 +239,9 @@ def complaints(world, run):
         if len(intents.get(payment, [])) > 1 or any(len(intent["refunds"]) > 1 for intent in intents.get(payment, [])):
             yield payment, f"twice at Stripe: {intents[payment]}"
         if run.point(payment).flow == "dual":
-            if not tokens[payment] or not tokens[payment] <= TOKENS[end]:
+            if not tokens[payment] or not tokens[payment] <= set().union(*(TOKENS[one] for one in possible)):
                 yield payment, f"its tokens are {tokens[payment]}"
-            if not proofs[payment] or not proofs[payment] <= PROOFS[end]:
+            if not proofs[payment] or not proofs[payment] <= set().union(*(PROOFS[one] for one in possible)):
                 yield payment, f"its proofs are {proofs[payment]}"
 
 
