@@ -249,6 +249,7 @@ void config_free(struct config *config)
     free(config->publishers);
     free(config->providers);
     free(config->validators);
+    free(config->routes);
     free(config->retries);
     free(config->idle);
     free(config);
@@ -323,6 +324,16 @@ size_t config_validator_count(const struct config *config)
 const struct validator_config *config_validator(const struct config *config, size_t i)
 {
     return &config->validators[i];
+}
+
+size_t config_route_count(const struct config *config)
+{
+    return config->route_count;
+}
+
+const struct route_config *config_route(const struct config *config, size_t i)
+{
+    return &config->routes[i];
 }
 
 size_t config_retry_count(const struct config *config)

@@ -30,6 +30,10 @@ enum {
     CONFIG_VALIDATORS_MAX = 16,
     CONFIG_RETRIES_MAX = 64,
     CONFIG_PREFERENCES_MAX = 8,
+    CONFIG_ROUTES_MAX = 64,
+    CONFIG_CURRENCIES_MAX = 33, /* names in a list of currencies, countries or publishers, and NULL */
+    CONFIG_METHODS_MAX = 5,     /* payment methods in a rule, and NULL */
+    CONFIG_FAILOVERS_MAX = 5,   /* kinds of evidence in a rule, and NULL */
     CONFIG_VARIABLES_MAX = 3, /* of one setting */
 };
 
@@ -60,6 +64,57 @@ struct provider_config {
     int64_t timeout_ms;            /* of one call */
     int64_t visibility_horizon_ms; /* how long after a request its effect may still be invisible to a question (L6) */
     int64_t send_window_ms;        /* an intent may be sent this long after it was written (send_until) */
+    const char *currencies[CONFIG_CURRENCIES_MAX];     /* that it takes; empty: all */
+    const char *exposure_limit[CONFIG_CURRENCIES_MAX]; /* as it is given: "EUR=500000" */
+    struct currency_limit {
+        char currency[4];
+        int64_t amount; /* minor units */
+    } limits[CONFIG_CURRENCIES_MAX]; /* the same, read; an empty currency ends it */
+};
+
+/* Which negative evidence for one provider lets a payment go on to the next (L6). */
+#define FAILOVERS(X)                                                                                                   \
+    X(DECLINED, "declined")   /* the issuer said no */                                                                 \
+    X(REFUSED, "refused")     /* the provider cannot take this request; no issuer was asked */                         \
+    X(CANCELLED, "cancelled") /* the authorization ended at the provider by itself */                                  \
+    X(ABSENT, "absent")       /* the provider never got it */
+enum failover_shift {
+#define X(id, text) FAILOVER_SHIFT_##id,
+    FAILOVERS(X)
+#undef X
+};
+enum failover {
+#define X(id, text) FAILOVER_##id = 1 << FAILOVER_SHIFT_##id,
+    FAILOVERS(X)
+#undef X
+    FAILOVER_ALL = FAILOVER_DECLINED | FAILOVER_REFUSED | FAILOVER_CANCELLED | FAILOVER_ABSENT,
+    FAILOVER_USUAL = FAILOVER_ALL & ~FAILOVER_DECLINED, /* of a rule that says nothing */
+};
+
+enum route_order { ROUTE_LISTED, ROUTE_BY_COST, ROUTE_BY_SHARE };
+enum route_preferred { ROUTE_PREFERRED_FIRST, ROUTE_PREFERRED_ONLY, ROUTE_PREFERRED_IGNORED };
+
+/* A rule of routing. An empty list of a condition fits all. The texts are as they are given; what they mean stands
+ * behind them, index by index of `providers`. */
+struct route_config {
+    const char *name;
+    int64_t amount_from, amount_to; /* minor units, both included */
+    const char *currencies[CONFIG_CURRENCIES_MAX];
+    const char *countries[CONFIG_CURRENCIES_MAX];
+    const char *methods[CONFIG_METHODS_MAX];
+    const char *publishers[CONFIG_CURRENCIES_MAX];
+    const char *providers[CONFIG_PREFERENCES_MAX];
+    const char *order_text;                     /* "listed", "cost", "share" */
+    const char *costs_text[CONFIG_PREFERENCES_MAX];  /* "stripe=25+14000": 25 minor units and 14000 ppm */
+    const char *shares_text[CONFIG_PREFERENCES_MAX]; /* "stripe=70" */
+    const char *preferred_text;                 /* "first", "only", "ignored" */
+    const char *failover_text[CONFIG_FAILOVERS_MAX];
+    const char *unavailable_text; /* "wait", "refuse" */
+    enum route_order order;
+    enum route_preferred preferred;
+    int64_t cost_fixed[CONFIG_PREFERENCES_MAX], cost_ppm[CONFIG_PREFERENCES_MAX], share[CONFIG_PREFERENCES_MAX];
+    unsigned failover; /* bits of enum failover */
+    bool refuses;      /* when no provider takes new payments; else the payment waits until its deadline */
 };
 
 struct validator_config {
@@ -95,6 +150,9 @@ const struct provider_config *config_provider(const struct config *config, size_
 const struct provider_config *config_provider_find(const struct config *config, const char *name);
 size_t config_validator_count(const struct config *config);
 const struct validator_config *config_validator(const struct config *config, size_t i);
+
+size_t config_route_count(const struct config *config);
+const struct route_config *config_route(const struct config *config, size_t i);
 
 size_t config_retry_count(const struct config *config);
 /* Of this command type: its element of retry_types, what that leaves out from retry.*. */

@@ -1,4 +1,4 @@
-/* lists.c - providers, publishers, validators and retry_types
+/* lists.c - providers, publishers, validators and retry_types; how an element of any list is read (routes: routes.c)
  *
  * The tables of fields say what an element may hold. To add a member, add it to the struct in config.h, here, and to
  * acquit.conf; a test compares the two.
@@ -17,14 +17,6 @@ enum {
     CONFIG_URL_MAX = 2048,
 };
 #define AMOUNT_MAX_MOST 1000000000000000
-
-/* A member of a list's element. */
-struct field {
-    struct setting is;
-    size_t offset; /* in the element's struct: of a `const char *`, int64_t, bool or array of `const char *` */
-    bool in_file;  /* no secret, but may stand in a file of its own too */
-};
-enum { FIELDS_MAX = 16 };
 
 #define AT(type, member) offsetof(struct type, member)
 #define NONE                                                                                                           \
@@ -49,6 +41,13 @@ static const struct field provider_fields[] = {
     {{"visibility_horizon_ms", CONFIG_INT, "5000", 0, DAY_MS, "ms",
       "How long after a request its effect may still be invisible to a question.", NONE, false, false},
      AT(provider_config, visibility_horizon_ms), false},
+    {{"currencies", CONFIG_NAMES, "[]", 0, CONFIG_CURRENCIES_MAX - 1, "",
+      "Currencies it takes, three letters each; empty: all.", NONE, false, false},
+     AT(provider_config, currencies), FIELD_TEXTS},
+    {{"exposure_limit", CONFIG_NAMES, "[]", 0, CONFIG_CURRENCIES_MAX - 1, "",
+      "Per currency the minor units that may be in doubt there, as in EUR=500000; above it new payments go elsewhere.",
+      NONE, false, false},
+     AT(provider_config, exposure_limit), FIELD_TEXTS},
     {{"send_window_ms", CONFIG_INT, "30000", 100, DAY_MS, "ms",
       "An intent may be sent this long after it was written.", NONE, false, false},
      AT(provider_config, send_window_ms), false},
@@ -137,7 +136,7 @@ static int unknown_field(const struct loader *loader, const config_setting_t *at
     struct nearest nearest = {.wanted = key};
     for (; fields->is.name; fields++) {
         conf_consider(&nearest, fields->is.name, "");
-        if (fields->is.secret || fields->in_file)
+        if (fields->is.secret || fields->note == FIELD_IN_FILE)
             conf_consider(&nearest, fields->is.name, "_file");
     }
     return conf_unknown_key(loader, at, key, &nearest);
@@ -156,7 +155,7 @@ static const struct field *field_of_file(const struct field *fields, const char 
 {
     char base[CONFIG_KEY_MAX];
     const struct field *field = conf_file_key(key, base) ? field_find(fields, base) : NULL;
-    return field && (field->is.secret || field->in_file) ? field : NULL;
+    return field && (field->is.secret || field->note == FIELD_IN_FILE) ? field : NULL;
 }
 
 static const char **text_at(void *element, const struct field *field)
@@ -179,7 +178,24 @@ static int check_length(const struct loader *loader, const config_setting_t *at,
                      is->least, is->most);
 }
 
-/* Names of providers: the only list of names there is. */
+static int read_texts(const struct loader *loader, const config_setting_t *list, const struct setting *is,
+                      const char **texts)
+{
+    int count = config_setting_length(list);
+    if (count > is->most)
+        return conf_fail(loader, list, "%s has %d names, at most %" PRId64 " are allowed", is->name, count, is->most);
+    for (int i = 0; i < count; i++) {
+        const char *text = config_setting_get_string_elem(list, i);
+        if (!text)
+            return conf_fail(loader, list, "%s must be %s", is->name, conf_type_text(is->type));
+        if (strlen(text) > CONFIG_KEY_MAX || conf_check_text(loader, list, is->name, text) != 0)
+            return conf_fail(loader, list, "%s has a name of more than %d bytes", is->name, CONFIG_KEY_MAX);
+        texts[i] = conf_keep(loader->config, mem_text(text));
+    }
+    return 0;
+}
+
+/* Names of providers. */
 static int read_names(const struct loader *loader, const config_setting_t *list, const struct setting *is,
                       const char **names)
 {
@@ -215,7 +231,7 @@ static int read_field(struct loader *loader, const config_setting_t *at, const s
         *((bool *)element + field->offset) = config_setting_get_bool(at);
         return 0;
     case CONFIG_NAMES:
-        return read_names(loader, at, is, text_at(element, field));
+        return (field->note == FIELD_TEXTS ? read_texts : read_names)(loader, at, is, text_at(element, field));
     case CONFIG_TEXT:
         break;
     }
@@ -259,9 +275,8 @@ static void read_fallback(struct loader *loader, const struct field *field, void
     }
 }
 
-/* Reads one element `{ ... }` of a list into its struct. */
-static int read_element(struct loader *loader, config_setting_t *from, const struct field *fields, void *element,
-                        const char *secret)
+int conf_read_element(struct loader *loader, config_setting_t *from, const struct field *fields, void *element,
+                      const char *secret)
 {
     bool seen[FIELDS_MAX] = {false};
     if (!config_setting_is_group(from))
@@ -288,8 +303,7 @@ static int read_element(struct loader *loader, config_setting_t *from, const str
     return 0;
 }
 
-/* Where a member stands, or its file's name; else the element. */
-static const config_setting_t *spot(const config_setting_t *from, const char *member)
+const config_setting_t *conf_spot(const config_setting_t *from, const char *member)
 {
     const config_setting_t *at = config_setting_get_member(from, member);
     return at ? at : from;
@@ -301,18 +315,18 @@ static int read_publisher(struct loader *loader, config_setting_t *from, void *e
     static const char *const methods[] = {"card", "mobile_money", "wallet", "bank_transfer", NULL};
     struct publisher_config *publisher = element;
     uint8_t digest[SHA256_SIZE];
-    if (read_element(loader, from, publisher_fields, publisher, NULL) != 0)
+    if (conf_read_element(loader, from, publisher_fields, publisher, NULL) != 0)
         return -1;
-    const config_setting_t *webhook = spot(from, "webhook_url");
-    if (conf_check_name(loader, spot(from, "name"), publisher->name) != 0 ||
-        conf_check_choice(loader, spot(from, "flow"), "flow", publisher->flow, flows) != 0 ||
-        conf_check_choice(loader, spot(from, "payment_method"), "payment_method", publisher->payment_method, methods) !=
+    const config_setting_t *webhook = conf_spot(from, "webhook_url");
+    if (conf_check_name(loader, conf_spot(from, "name"), publisher->name) != 0 ||
+        conf_check_choice(loader, conf_spot(from, "flow"), "flow", publisher->flow, flows) != 0 ||
+        conf_check_choice(loader, conf_spot(from, "payment_method"), "payment_method", publisher->payment_method, methods) !=
             0 ||
         conf_check_http_url(loader, webhook, "webhook_url", publisher->webhook_url, false) != 0 ||
         conf_check_open_url(loader, webhook, "webhook_url", publisher->webhook_url) != 0)
         return -1;
     if (*publisher->api_key_sha256 && hex_decode(publisher->api_key_sha256, digest, sizeof digest) != 0)
-        return conf_fail(loader, spot(from, "api_key_sha256"),
+        return conf_fail(loader, conf_spot(from, "api_key_sha256"),
                          "api_key_sha256 must be the 64 hex digits of the key's SHA-256");
     if (*publisher->webhook_url && !*publisher->webhook_secret)
         return conf_fail(loader, webhook, "webhook_url needs webhook_secret_file: notices are signed");
@@ -343,15 +357,18 @@ static int read_provider(struct loader *loader, config_setting_t *from, void *el
     struct provider_config *provider = element;
     const struct provider_kind *kind = kind_of(from);
     const char *secret = kind && kind->variable ? conf_getenv(kind->variable) : NULL;
-    if (read_element(loader, from, provider_fields, provider, secret) != 0)
+    if (conf_read_element(loader, from, provider_fields, provider, secret) != 0)
         return -1;
     const char *known[KIND_COUNT + 1] = {NULL};
     for (size_t i = 0; i < KIND_COUNT; i++)
         known[i] = kinds[i].name;
-    if (conf_check_name(loader, spot(from, "name"), provider->name) != 0 ||
-        conf_check_choice(loader, spot(from, "kind"), "kind", provider->kind, known) != 0 ||
-        conf_check_http_url(loader, spot(from, "url"), "url", provider->url, true) != 0 ||
-        conf_check_open_url(loader, spot(from, "url"), "url", provider->url) != 0)
+    if (conf_check_name(loader, conf_spot(from, "name"), provider->name) != 0 ||
+        conf_check_choice(loader, conf_spot(from, "kind"), "kind", provider->kind, known) != 0 ||
+        conf_check_http_url(loader, conf_spot(from, "url"), "url", provider->url, true) != 0 ||
+        conf_check_open_url(loader, conf_spot(from, "url"), "url", provider->url) != 0)
+        return -1;
+    if (conf_check_currencies(loader, conf_spot(from, "currencies"), "currencies", provider->currencies) != 0 ||
+        conf_read_limits(loader, conf_spot(from, "exposure_limit"), provider) != 0)
         return -1;
     if (!*provider->url && kind->needs_url)
         return conf_fail(loader, from, "provider %s needs a url", provider->name);
@@ -362,10 +379,10 @@ static int read_validator(struct loader *loader, config_setting_t *from, void *e
 {
     struct validator_config *validator = element;
     size_t size;
-    if (read_element(loader, from, validator_fields, validator, NULL) != 0)
+    if (conf_read_element(loader, from, validator_fields, validator, NULL) != 0)
         return -1;
-    const config_setting_t *url = spot(from, "url");
-    if (conf_check_name(loader, spot(from, "name"), validator->name) != 0 ||
+    const config_setting_t *url = conf_spot(from, "url");
+    if (conf_check_name(loader, conf_spot(from, "name"), validator->name) != 0 ||
         conf_check_http_url(loader, url, "url", validator->url, true) != 0 ||
         conf_check_open_url(loader, url, "url", validator->url) != 0)
         return -1;
@@ -373,20 +390,20 @@ static int read_validator(struct loader *loader, config_setting_t *from, void *e
         size == sizeof validator->public_key)
         return 0;
     const config_setting_t *key = config_setting_get_member(from, "public_key");
-    return conf_fail(loader, key ? key : spot(from, "public_key_file"),
+    return conf_fail(loader, key ? key : conf_spot(from, "public_key_file"),
                      "public_key must be the base64 of the 32 bytes of an Ed25519 public key");
 }
 
 static int read_retry(struct loader *loader, config_setting_t *from, void *element)
 {
     struct retry_config *retry = element;
-    if (read_element(loader, from, retry_fields, retry, NULL) != 0 ||
-        conf_check_name(loader, spot(from, "type"), retry->type) != 0)
+    if (conf_read_element(loader, from, retry_fields, retry, NULL) != 0 ||
+        conf_check_name(loader, conf_spot(from, "type"), retry->type) != 0)
         return -1;
-    retry->line = config_setting_source_line(spot(from, "type"));
+    retry->line = config_setting_source_line(conf_spot(from, "type"));
     if (retry->base_ms <= retry->cap_ms)
         return 0;
-    return conf_fail(loader, spot(from, config_setting_get_member(from, "base_ms") ? "base_ms" : "cap_ms"),
+    return conf_fail(loader, conf_spot(from, config_setting_get_member(from, "base_ms") ? "base_ms" : "cap_ms"),
                      "base_ms of %s is %" PRId64 ", more than its cap_ms (%" PRId64 ")", retry->type, retry->base_ms,
                      retry->cap_ms);
 }
@@ -417,6 +434,15 @@ static const struct list {
      sizeof(struct validator_config),
      AT(config, validators),
      AT(config, validator_count)},
+    {{"routes",
+      "Rules that say which providers a payment may go to, and in which order; the first that fits is used, and without "
+      "one the preferred providers.",
+      CONFIG_ROUTES_MAX, true},
+     conf_route_fields,
+     conf_read_route,
+     sizeof(struct route_config),
+     AT(config, routes),
+     AT(config, route_count)},
     {{"retry_types", "Command types that are tried again otherwise than retry says.", CONFIG_RETRIES_MAX, true},
      retry_fields,
      read_retry,
@@ -474,7 +500,7 @@ static int read_list(struct loader *loader, const config_setting_t *root, const 
         const char *name = name_of(loader->config, list, i);
         for (size_t k = 0; k < i; k++)
             if (strcmp(name_of(loader->config, list, k), name) == 0)
-                return conf_fail(loader, spot(at, list->fields[0].is.name), "%s has two elements named %s",
+                return conf_fail(loader, conf_spot(at, list->fields[0].is.name), "%s has two elements named %s",
                                  list->is.name, name);
         ++*count;
     }

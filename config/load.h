@@ -38,8 +38,9 @@ struct config {
     struct publisher_config *publishers;
     struct provider_config *providers;
     struct validator_config *validators;
+    struct route_config *routes;
     struct retry_config *retries;
-    size_t publisher_count, provider_count, validator_count, retry_count;
+    size_t publisher_count, provider_count, validator_count, route_count, retry_count;
     struct idle_variable *idle;
     size_t idle_count;
     char **owned; /* every string of the configuration */
@@ -97,7 +98,34 @@ struct provider_kind {
     const char *variable; /* of the environment, that gives the secret; or NULL */
 };
 const struct provider_kind *conf_kind(size_t i);
+/* A member of a list's element. */
+enum field_note {
+    FIELD_USUAL,   /* false in the tables */
+    FIELD_IN_FILE, /* true in the tables: no secret, but may stand in a file of its own too */
+    FIELD_TEXTS,   /* CONFIG_NAMES that are no names of providers */
+};
+struct field {
+    struct setting is;
+    size_t offset; /* in the element's struct: of a `const char *`, int64_t, bool or array of `const char *` */
+    enum field_note note;
+};
+enum { FIELDS_MAX = 16 };
+/* Reads one element `{ ... }` of a list into its struct. */
+int conf_read_element(struct loader *loader, config_setting_t *from, const struct field *fields, void *element,
+                      const char *secret) MUST_CHECK;
+/* Where a member stands, or its file's name; else the element. */
+const config_setting_t *conf_spot(const config_setting_t *from, const char *member);
 int conf_read_lists(struct loader *loader, const config_setting_t *root) MUST_CHECK;
+
+/* routes.c */
+extern const struct field conf_route_fields[];
+int conf_read_route(struct loader *loader, config_setting_t *from, void *element) MUST_CHECK;
+/* Three upper-case letters each; NULL ends. */
+int conf_check_currencies(const struct loader *loader, const config_setting_t *at, const char *key,
+                          const char *const *currencies) MUST_CHECK;
+/* exposure_limit of a provider: "EUR=500000" into limits. */
+int conf_read_limits(const struct loader *loader, const config_setting_t *at, struct provider_config *provider)
+    MUST_CHECK;
 
 /* check.c */
 

@@ -7,7 +7,8 @@
  * Outcomes, by slot:
  *   received              "accepted"; body: {"flow","amount","currency","publisher","messageId","sha256","merchant","commissionPpm",
  *                         "channels":["webhook"],"expiresAt":ms,"routes":["stripe","simulated"],"paymentMethod","paymentToken",
- *                         "tokens":{"id","quantity"},"reference","metadata","description",...}
+ *                         "route":{"by","rule","leftOut":["paypal=breaker_open"],...} (why these routes), "preferredGateways" (where
+ *                         they are others), "country","tokens":{"id","quantity"},"reference","metadata","description",...}
  *   auth:N                "intent" | "closed"; body: {"provider","key","sendUntil":ms,"amount","currency"}
  *   auth:N:result         "approved" | "declined" | "cancelled" | "absent"; body: {"provider","reference","code","evidence":{...}}
  *   auth:N:late           "approved"

@@ -12,6 +12,7 @@
 #include "common/money.h"
 #include "ledger/book.h"
 #include "workers/policy.h"
+#include "workers/routing.h"
 #include "workers/steps.h"
 
 /* --- payment.create: is it acceptable, and what is recorded of it --- */
@@ -23,20 +24,6 @@ static void copy_members(json_t *to, const json_t *from, const char *const *name
         if (value)
             json_object_set(to, *names, value);
     }
-}
-
-/* Where the payment may be authorized, in this order: the app's wish, else its publisher's, else the first provider configured. */
-static json_t *routes(const struct job *job, const struct publisher_config *publisher)
-{
-    json_t *wish = json_object_get(job->command.body, "preferredGateways");
-    if (json_array_size(wish) > 0)
-        return json_incref(wish);
-    json_t *list = json_array();
-    for (size_t i = 0; i < CONFIG_PREFERENCES_MAX && publisher->gateways[i]; i++)
-        json_array_append_new(list, json_string(publisher->gateways[i]));
-    if (json_array_size(list) == 0 && job->around->provider_count > 0)
-        json_array_append_new(list, json_string(provider_name(job->around->providers[0])));
-    return list;
 }
 
 /* Personal data goes to ledger.personal; the fact keeps a salted hash of it (L11). */
@@ -71,7 +58,7 @@ static json_t *channels(const struct job *job, const struct publisher_config *pu
 static json_t *received_body(const struct job *job, const struct publisher_config *publisher)
 {
     static const char *const copied[] = {"amount",    "currency", "paymentToken", "customerId", "description",
-                                         "reference", "metadata", "tokens",       NULL};
+                                         "reference", "metadata", "tokens",       "country",    NULL};
     const json_t *wish = job->command.body;
     json_t *body = json_object();
     copy_members(body, wish, copied);
@@ -85,7 +72,7 @@ static json_t *received_body(const struct job *job, const struct publisher_confi
     json_object_set_new(body, "commissionPpm", json_integer(publisher->commission_ppm));
     json_object_set_new(body, "expiresAt",
                         json_integer(clock_wall_ms() + json_int(wish, "expiresInMs", publisher->expires_in_ms)));
-    json_object_set_new(body, "routes", routes(job, publisher));
+    routing_record(job, publisher, body);
     note_reply(job, body);
     json_object_set_new(body, "channels", channels(job, publisher));
     return body;
@@ -94,22 +81,15 @@ static json_t *received_body(const struct job *job, const struct publisher_confi
 /* A rule that refuses the payment before anybody is asked; NULL when none does. */
 static json_t *refusal(const struct job *job, const struct publisher_config *publisher, const json_t *received)
 {
-    const json_t *list = json_object_get(received, "routes");
     int64_t amount = json_int(received, "amount", 0);
     char text[160];
     if (amount > publisher->amount_max) {
         snprintf(text, sizeof text, "amount is above the publisher's limit of %lld", (long long)publisher->amount_max);
         return abort_body("REFUSED_BY_RULE", "amount_limit", text);
     }
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        if (!step_provider(job, name)) {
-            snprintf(text, sizeof text, "preferredGateways: %.60s is not configured", name);
-            return abort_body("NO_ROUTE", "unknown_gateway", text);
-        }
-    }
-    if (json_array_size(list) == 0)
-        return abort_body("NO_ROUTE", "no_gateway", "no payment provider is configured");
+    json_t *nowhere = routing_refusal(job, received);
+    if (nowhere)
+        return nowhere;
     bool dual = strcmp(json_text(received, "flow", ""), "dual") == 0;
     if (dual && (!job->around->pop || !job->around->tokens))
         return abort_body("NO_ROUTE", "no_dual",
@@ -132,6 +112,22 @@ static void add_authorization(struct job *job, int n, const char *provider, cons
     job_fact(job, slot, with, "intent", intent_body(job, provider, slot, authorization_window_ms(job, provider)));
 }
 
+/* A call that the breaker keeps back is no intent: who may be called is decided before one is written. While nobody may, the command comes again; what
+ * ends that is the payment's deadline, or a cancel. */
+static enum verdict begin_authorization(struct job *job, const json_t *received, const char *with)
+{
+    const char *provider = routing_first(job, received);
+    if (!provider)
+        return job_later(job, "no provider of its route takes new payments now");
+    add_authorization(job, 1, provider, with);
+    return VERDICT_CALL;
+}
+
+static bool is_plain(const json_t *received)
+{
+    return strcmp(json_text(received, "flow", ""), "plain") == 0;
+}
+
 static enum verdict accept_payment(struct job *job)
 {
     const struct publisher_config *publisher = config_publisher_find(job->around->config, job->command.publisher);
@@ -146,9 +142,15 @@ static enum verdict accept_payment(struct job *job)
         job_fact(job, "decision", "received", "abort", refused);
         return VERDICT_CALL;
     }
-    if (strcmp(json_text(body, "flow", ""), "plain") == 0)
-        add_authorization(job, 1, json_string_value(json_array_get(json_object_get(body, "routes"), 0)), "received");
-    return VERDICT_CALL;
+    return is_plain(body) ? begin_authorization(job, body, "received") : VERDICT_CALL;
+}
+
+/* A plain payment of this command that found no provider when it was received, and may still find one. */
+static bool waits_for_provider(const struct job *job)
+{
+    const struct payment *payment = &job->payment;
+    return payment->flow == FLOW_PLAIN && payment->decision_kind == UNDECIDED && !payment->authorizations[1].intent &&
+           job_caused(job, payment->received) && clock_wall_ms() < json_int(payment->received->body, "expiresAt", 0);
 }
 
 /* --- authorization N: what of it is this delivery's to do --- */
@@ -212,16 +214,15 @@ static enum verdict plan_create(struct job *job)
         return accept_payment(job);
     if (received_another_body(job))
         return key_conflict(job); /* L10 */
+    if (waits_for_provider(job))
+        return begin_authorization(job, job->payment.received->body, NULL);
     return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
 }
 
 static enum verdict plan_start(struct job *job)
 {
-    if (saga_wants(&job->payment, "authorize.start", 1)) {
-        const json_t *list = json_object_get(job->payment.received->body, "routes");
-        add_authorization(job, 1, json_string_value(json_array_get(list, 0)), NULL);
-        return VERDICT_CALL;
-    }
+    if (saga_wants(&job->payment, "authorize.start", 1))
+        return begin_authorization(job, job->payment.received->body, NULL);
     return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
 }
 
@@ -288,7 +289,7 @@ static enum verdict add_hold(struct job *job, int n, const char *slot_end)
     return job_books(job, transfers, book_hold(&job->payment, n, provider, slot, transfers, &err), &err);
 }
 
-/* A negative answer: the next route begins in the same transaction, or, without one left, the payment ends (L6, L7). */
+/* A negative answer: the next provider begins in the same transaction, or, without one left, the payment ends (L6, L7). */
 static enum verdict add_negative(struct job *job, int n, const char *outcome)
 {
     char slot[SLOT_SIZE];
@@ -296,9 +297,9 @@ static enum verdict add_negative(struct job *job, int n, const char *outcome)
     job_fact(job, slot, NULL, outcome, answer_body(job, authorization_provider(&job->payment, n)));
     if (job->payment.decision_kind != UNDECIDED)
         return VERDICT_DONE;
-    const json_t *list = json_object_get(job->payment.received->body, "routes");
-    if ((size_t)n < json_array_size(list) && n < AUTHORIZATIONS_MAX) {
-        add_authorization(job, n + 1, json_string_value(json_array_get(list, (size_t)n)), slot);
+    const char *provider = routing_next(job, n, outcome);
+    if (provider) {
+        add_authorization(job, n + 1, provider, slot);
         return VERDICT_CALL;
     }
     const char *reason = strcmp(outcome, "absent") == 0      ? "ABSENT"
@@ -633,4 +634,4 @@ static const struct step steps[] = {
     {0},
 };
 
-const struct worker_type worker_authorize = {.name = "authorize", .steps = steps};
+const struct worker_type worker_authorize = {.name = "authorize", .steps = steps, .begins_payments = true};

@@ -8,7 +8,7 @@
 
 /* `received` keeps these as they came. */
 static const char *const kept[] = {"amount",    "currency", "tokens",      "paymentToken",
-                                   "reference", "metadata", "description", "customerId"};
+                                   "reference", "metadata", "description", "customerId", "country"};
 
 /* These have a default, and stand there whether the first command named them or not; `at`: under which name. */
 static const struct {
@@ -17,7 +17,7 @@ static const struct {
     {"flow", "flow"},
     {"paymentMethod", "paymentMethod"},
     {"merchant", "merchant"},
-    {"preferredGateways", "routes"},
+    {"preferredGateways", "preferredGateways"},
 };
 
 /* Of these the facts do not tell the value. */
@@ -56,6 +56,13 @@ static bool toggle(json_t *body, const char *field, json_t *value)
     return value && json_object_set(body, field, value) == 0;
 }
 
+/* What the first command named, or what its publisher has instead. The preferred providers stand apart only where the route is another list. */
+static json_t *recorded(const json_t *received, size_t i)
+{
+    json_t *value = json_object_get(received, defaulted[i].at);
+    return value || strcmp(defaulted[i].at, "preferredGateways") != 0 ? value : json_object_get(received, "routes");
+}
+
 /* Turns the body into what one of the first commands may have been; bit i of `which`: the i-th member is turned. */
 static json_t *variant(const json_t *received, const json_t *body, unsigned which)
 {
@@ -63,7 +70,7 @@ static json_t *variant(const json_t *received, const json_t *body, unsigned whic
     bool possible = true;
     for (unsigned i = 0; i < DEFAULTED + UNTOLD && possible; i++)
         if (which & 1u << i)
-            possible = i < DEFAULTED ? toggle(copy, defaulted[i].name, json_object_get(received, defaulted[i].at))
+            possible = i < DEFAULTED ? toggle(copy, defaulted[i].name, recorded(received, i))
                                      : toggle(copy, untold[i - DEFAULTED], NULL);
     if (possible)
         return copy;
@@ -102,7 +109,7 @@ json_t *differing_create(const json_t *received, const json_t *body)
             name(names, kept[i]);
     for (size_t i = 0; i < DEFAULTED; i++) {
         const json_t *said = json_object_get(body, defaulted[i].name);
-        if (said && !same(said, json_object_get(received, defaulted[i].at)))
+        if (said && !same(said, recorded(received, i)))
             name(names, defaulted[i].name);
     }
     if (!json_object_get(received, "customerEmailHash") != !json_object_get(body, "customerEmail"))

@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "workers/breakers.h"
 #include "workers/exposition.h"
 #include "workers/program.h"
 #include "workers/surroundings.h"
@@ -125,6 +126,8 @@ static int run(const struct worker_type *type, int instance, const char *name, c
     struct process process = {.type = type, .name = name, .reload = {.path = config_path}};
     struct config *config = program_config(config_path, name, &err);
     process.around = config ? surroundings_open(config, name, &err) : NULL;
+    if (process.around && type->begins_payments)
+        process.around->breakers = breakers_open(process.around);
     int code = process.around ? serve(&process, instance, &err) : -1;
     if (code < 0) {
         log_error("%s", err.text);
@@ -134,6 +137,8 @@ static int run(const struct worker_type *type, int instance, const char *name, c
         surroundings_quiet(process.around); /* before the jobs that wait for it */
     worker_free(process.worker);
     exposition_free(process.exposition);
+    if (process.around)
+        breakers_close(process.around->breakers);
     surroundings_close(process.around);
     program_reload_free(&process.reload);
     config_free(config);

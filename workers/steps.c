@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "ledger/book.h"
+#include "workers/breakers.h"
 #include "workers/differing.h"
 #include "workers/policy.h"
 
@@ -164,10 +165,30 @@ void forget_answer(struct job *job)
     memset(&job->answer, 0, sizeof job->answer);
 }
 
+/* An answer that is not final, and tells nothing against the provider. */
+static bool takes_its_time(const struct provider_answer *answer)
+{
+    static const char *const codes[] = {"processing", "pending", "requires_action", "key_in_use", "locked"};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (strcmp(answer->code, codes[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Questions are not counted: they go on while the breaker is open, and are often answered when nothing else is. */
+static void note_call(const struct job *job, const struct provider_answer *answer)
+{
+    if (!job->ask)
+        breakers_note(job->around->breakers, authorization_provider(&job->payment, job->target),
+                      job->command.payment_id, answer->outcome == PROVIDER_UNKNOWN && !takes_its_time(answer),
+                      clock_monotonic_ms() - job->called_ms);
+}
+
 /* The answer's JSON is the provider's; ours is a copy. */
 static void on_provider_answer(void *arg, const struct provider_answer *answer)
 {
     struct job *job = arg;
+    note_call(job, answer);
     forget_answer(job);
     job->answer = *answer;
     json_incref(job->answer.evidence);
@@ -212,6 +233,7 @@ enum verdict start_provider_call(struct job *job, enum provider_operation operat
     job->target = n;
     job->ask = ask;
     job->asked_at_ms = clock_wall_ms();
+    job->called_ms = clock_monotonic_ms();
     if (!provider)
         return answer_unknown(job, "configuration", "the provider of this authorization is not configured here");
     char key[PROVIDER_KEY_TEXT_SIZE], authorization_slot[SLOT_SIZE], authorization_key[PROVIDER_KEY_TEXT_SIZE];

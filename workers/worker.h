@@ -83,6 +83,7 @@ struct worker_type {
     /* Deliveries that are no commands (dead letters); NULL: every delivery is one. Fills the job's command and returns its step, or NULL for a
      * delivery that is an ordinary command. */
     const struct step *(*adopt)(struct job *);
+    bool begins_payments; /* chooses providers: has circuit breakers */
 };
 
 /* The outside world of a process, lent to every step. */
@@ -94,6 +95,7 @@ struct surroundings {
     struct http *http;
     struct provider *providers[CONFIG_PROVIDERS_MAX];
     size_t provider_count;
+    struct breakers *breakers;         /* of the providers; NULL: nothing is kept away from them */
     struct pop *pop;                   /* NULL when no validators are configured */
     struct tokens *tokens;             /* NULL when no token system is configured */
     struct mail *mail;                 /* NULL when no mail server is configured */
@@ -131,6 +133,7 @@ struct job {
     int question;        /* K of the doubt an unknown answer writes */
     bool ask;            /* only a question is asked */
     int64_t asked_at_ms; /* wall clock, when the call was started (L6) */
+    int64_t called_ms;   /* the same, monotonic */
     bool asked_again;    /* the last question of L6 has been asked */
     bool cancelling;     /* the call is the cancellation of an unfinished authorization */
     void *call;          /* handle of the call under way */

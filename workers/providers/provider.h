@@ -49,6 +49,7 @@ struct provider_answer {
     char code[PROVIDER_CODE_SIZE];           /* lower case: "insufficient_funds", "timeout"; "" when done */
     char message[PROVIDER_MESSAGE_SIZE];     /* for people; no personal data */
     bool spent;       /* unknown, and its answer is kept under the key: sent again, it will never do anything (L6) */
+    bool unfit;       /* refused, and nobody but the provider said so: it cannot take this amount, token or request */
     json_t *evidence; /* {"status","requestSha256","answerSha256","requestId","sentAt","answeredAt"}; borrowed */
     json_t *action;   /* PROVIDER_ACTION: {"type","url"}; borrowed, else NULL */
 };

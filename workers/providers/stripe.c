@@ -217,6 +217,13 @@ static void act(struct provider_call *call)
 }
 
 /* What no answer could change. False: say nothing, send it. */
+static bool refuse(struct provider_call *call, const char *code, const char *message)
+{
+    provider_say(call, PROVIDER_REFUSED, code, message);
+    call->answer.unfit = true;
+    return true;
+}
+
 static bool refuse_at_once(struct provider_call *call)
 {
     struct stripe_call *state = call->state;
@@ -224,14 +231,10 @@ static bool refuse_at_once(struct provider_call *call)
     bool expressible = stripe_amount(call->request.amount, call->request.currency, &state->amount, &code) == 0;
     if (call->request.ask || call->request.operation == PROVIDER_VOID)
         return false;
-    if (!expressible) {
-        provider_say(call, PROVIDER_REFUSED, code, "Stripe cannot express this amount in this currency.");
-        return true;
-    }
-    if (call->request.operation == PROVIDER_AUTHORIZE && !*call->request.payment_token) {
-        provider_say(call, PROVIDER_REFUSED, "missing_payment_token", "Stripe needs a payment token.");
-        return true;
-    }
+    if (!expressible)
+        return refuse(call, code, "Stripe cannot express this amount in this currency.");
+    if (call->request.operation == PROVIDER_AUTHORIZE && !*call->request.payment_token)
+        return refuse(call, "missing_payment_token", "Stripe needs a payment token.");
     return false;
 }
 

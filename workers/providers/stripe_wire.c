@@ -604,6 +604,7 @@ static void read_error_rules(const struct provider_request *request, int status,
         const struct verdict *verdict = &errors[i].verdict;
         say(ret, verdict->outcome,
             verdict->code ? verdict->code : reason_of(error, json_text(error, "type", "refused")), "");
+        ret->unfit = verdict->outcome == PROVIDER_REFUSED && is(errors[i].type, "invalid_request_error");
         if (json_is_object(error))
             read_message(request, error, ret);
         if (is_contradiction(request, error, ret))
