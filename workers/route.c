@@ -59,13 +59,13 @@ static const struct route_config *find_rule(const struct config *config, const s
 
 /* --- in which order --- */
 
-static void add(struct route *route, const char *provider, int64_t cost)
+static void add(struct payment_route *route, const char *provider, int64_t cost)
 {
     if (route->candidate_count < ROUTE_CANDIDATES_MAX)
         route->candidates[route->candidate_count++] = (struct route_candidate){provider, cost};
 }
 
-static void leave_out(struct route *route, const char *provider, enum route_obstacle why)
+static void leave_out(struct payment_route *route, const char *provider, enum route_obstacle why)
 {
     if (route->left_out_count < ROUTE_LEFT_OUT_MAX)
         route->left_out[route->left_out_count++] = (struct route_left_out){provider, why};
@@ -148,13 +148,13 @@ static size_t place_in_rule(const struct route_config *rule, const char *provide
     return i;
 }
 
-static void take(struct route *route, const struct route_config *rule, size_t i, const struct route_request *request)
+static void take(struct payment_route *route, const struct route_config *rule, size_t i, const struct route_request *request)
 {
     add(route, rule->providers[i], rule->costs_text[0] ? cost_of(rule, i, request->amount) : -1);
 }
 
 /* What the command prefers comes first, in its order. */
-static void take_wished(const struct config *config, struct route *route, const struct route_request *request,
+static void take_wished(const struct config *config, struct payment_route *route, const struct route_request *request,
                         bool *taken)
 {
     const struct route_config *rule = route->rule;
@@ -173,7 +173,7 @@ static void take_wished(const struct config *config, struct route *route, const 
     }
 }
 
-static void list_by_rule(const struct config *config, struct route *route, const struct route_request *request)
+static void list_by_rule(const struct config *config, struct payment_route *route, const struct route_request *request)
 {
     const struct route_config *rule = route->rule;
     bool taken[CONFIG_PREFERENCES_MAX] = {false}, drawn_before[CONFIG_PREFERENCES_MAX] = {false};
@@ -192,7 +192,7 @@ static void list_by_rule(const struct config *config, struct route *route, const
     }
 }
 
-static void list_by_preference(const struct config *config, struct route *route, const struct route_request *request)
+static void list_by_preference(const struct config *config, struct payment_route *route, const struct route_request *request)
 {
     const char *const *gateways = request->publisher ? request->publisher->gateways : NULL;
     if (json_array_size(request->wish) > 0) {
@@ -216,7 +216,7 @@ static void list_by_preference(const struct config *config, struct route *route,
 
 /* --- who is left out --- */
 
-static void drop_other_currencies(const struct config *config, struct route *route, const char *currency)
+static void drop_other_currencies(const struct config *config, struct payment_route *route, const char *currency)
 {
     size_t kept = 0;
     for (size_t i = 0; i < route->candidate_count; i++) {
@@ -230,7 +230,7 @@ static void drop_other_currencies(const struct config *config, struct route *rou
 }
 
 /* When nobody takes new payments all stay in the list: the payment may wait until one does. */
-static void drop_unavailable(struct route *route, const struct route_gate *gate, const char *currency)
+static void drop_unavailable(struct payment_route *route, const struct route_gate *gate, const char *currency)
 {
     struct route_candidate free[ROUTE_CANDIDATES_MAX];
     size_t count = 0;
@@ -250,7 +250,7 @@ static void drop_unavailable(struct route *route, const struct route_gate *gate,
 }
 
 void route_choose(const struct config *config, const struct route_request *request, const struct route_gate *gate,
-                  struct route *ret)
+                  struct payment_route *ret)
 {
     memset(ret, 0, sizeof *ret);
     ret->rule = find_rule(config, request);
@@ -266,7 +266,7 @@ void route_choose(const struct config *config, const struct route_request *reque
 
 /* --- as it is recorded --- */
 
-json_t *route_names(const struct route *route)
+json_t *route_names(const struct payment_route *route)
 {
     json_t *names = json_array();
     for (size_t i = 0; i < route->candidate_count; i++)
@@ -290,7 +290,7 @@ static json_t *failover_names(unsigned allowed)
     return names;
 }
 
-static json_t *left_out_names(const struct route *route)
+static json_t *left_out_names(const struct payment_route *route)
 {
     json_t *names = json_array();
     for (size_t i = 0; i < route->left_out_count; i++)
@@ -299,7 +299,7 @@ static json_t *left_out_names(const struct route *route)
     return names;
 }
 
-static void note_rule(json_t *reason, const struct route *route)
+static void note_rule(json_t *reason, const struct payment_route *route)
 {
     const struct route_config *rule = route->rule;
     json_object_set_new(reason, "rule", json_string(rule->name));
@@ -315,7 +315,7 @@ static void note_rule(json_t *reason, const struct route *route)
     json_object_set_new(reason, "costs", costs);
 }
 
-json_t *route_reason(const struct route *route)
+json_t *route_reason(const struct payment_route *route)
 {
     json_t *reason = json_object();
     json_object_set_new(reason, "by", json_string(route_by_text(route->by)));

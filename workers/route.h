@@ -53,7 +53,7 @@ struct route_gate {
     void *arg;
 };
 
-struct route {
+struct payment_route {
     enum route_by by;
     const struct route_config *rule; /* ROUTE_BY_RULE; belongs to the configuration */
     struct route_candidate {
@@ -70,12 +70,12 @@ struct route {
 };
 
 void route_choose(const struct config *config, const struct route_request *request, const struct route_gate *gate,
-                  struct route *ret);
+                  struct payment_route *ret);
 
 /* For the fact: `routes` (names, in order) and `route` ({"by","rule","order","costs","failover","leftOut","refuses"};
  * scalars and arrays of them only). New references. */
-json_t *route_names(const struct route *route);
-json_t *route_reason(const struct route *route);
+json_t *route_names(const struct payment_route *route);
+json_t *route_reason(const struct payment_route *route);
 
 /* What a recorded `route` says: may this kind of evidence be followed by the next provider? Facts without it, of before
  * there were rules and of payments without one, let all be. */

@@ -18,7 +18,7 @@ static enum route_obstacle look(void *arg, const char *provider, const char *cur
     return breakers_look(job->around->breakers, provider, currency, job->command.payment_id);
 }
 
-static void count_left_out(const struct route *route)
+static void count_left_out(const struct payment_route *route)
 {
     char labels[128];
     for (size_t i = 0; i < route->left_out_count; i++) {
@@ -52,7 +52,7 @@ void routing_record(const struct job *job, const struct publisher_config *publis
         .publisher = publisher,
         .wish = wish,
     };
-    struct route route;
+    struct payment_route route;
     route_choose(job->around->config, &request, &gate, &route);
     count_left_out(&route);
     json_t *names = route_names(&route);

@@ -19,6 +19,7 @@ SETTINGS = {
     "question": {"base_ms": 100, "cap_ms": 400},
     "keeper": {"stand_still_ms": 3000, "sweep_ms": 200},
     "provider": {"timeout_ms": 1500, "visibility_horizon_ms": 200, "send_window_ms": 3000},
+    "breaker": {"enabled": False},  # a test that breaks a provider means that provider; test_routing.py switches it on
     "log": {"level": "info"},
 }
 ENDED = ("completed", "failed", "cancelled", "partially_refunded", "refunded")

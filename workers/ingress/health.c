@@ -13,6 +13,7 @@
 #include "ledger/read.h"
 #include "workers/ingress/waiting.h"
 #include "workers/program.h"
+#include "workers/route.h"
 
 enum {
     GATEWAYS_PAYMENTS = 100, /* newest payments whose facts are looked through */
@@ -80,6 +81,8 @@ struct gateway {
     json_t *counts;
     int64_t last_ms;
     char operation[16], outcome[OUTCOME_SIZE];
+    int64_t considered_ms; /* when the newest payment was received that could go there */
+    char left_out[32];     /* why it did not; "" when nothing kept it away */
 };
 
 /* The authorization at whose provider the fact was made, and what was asked; NULL: not a provider's answer. */
@@ -126,9 +129,41 @@ static void note_answer(struct gateway *gateway, const char *operation, const st
     snprintf(gateway->outcome, sizeof gateway->outcome, "%s", fact->outcome);
 }
 
+/* Is the text "stripe=breaker_open" about that provider, and says that it takes no new payments? Why, or NULL. */
+static const char *closed_for(const char *text, const char *provider)
+{
+    size_t size = strlen(provider);
+    if (!text || strncmp(text, provider, size) != 0 || text[size] != '=')
+        return NULL;
+    const char *why = text + size + 1;
+    static const enum route_obstacle closed[] = {ROUTE_BREAKER_OPEN, ROUTE_EXPOSURE};
+    for (size_t i = 0; i < sizeof closed / sizeof closed[0]; i++)
+        if (strcmp(why, route_obstacle_text(closed[i])) == 0)
+            return why;
+    return NULL;
+}
+
+/* What the route of a payment says of the gateway: the breakers are the workers' own, and this is what came of them. */
+static void note_route(struct gateway *gateway, const struct fact *received)
+{
+    const json_t *names = json_object_get(received->body, "routes");
+    const json_t *left_out = json_object_get(json_object_get(received->body, "route"), "leftOut");
+    const char *why = NULL;
+    for (size_t i = 0; i < json_array_size(left_out) && !why; i++)
+        why = closed_for(json_string_value(json_array_get(left_out, i)), gateway->name);
+    /* Only of the first on the list is it known that nothing kept it away. */
+    bool chosen = route_place(names, gateway->name) == 0 && json_array_size(names) > 0;
+    if ((!why && !chosen) || received->at_ms < gateway->considered_ms)
+        return;
+    gateway->considered_ms = received->at_ms;
+    snprintf(gateway->left_out, sizeof gateway->left_out, "%s", why ? why : "");
+}
+
 static void note_payment(struct gateway *gateways, size_t count, const struct facts *facts,
                          const struct payment *payment)
 {
+    for (size_t i = 0; payment->received && i < count; i++)
+        note_route(&gateways[i], payment->received);
     for (size_t i = 0; i < facts->count; i++) {
         const struct fact *fact = &facts->items[i];
         int n;
@@ -171,8 +206,12 @@ static json_t *gateway_view(struct gateway *gateway)
     json_t *last = gateway->last_ms ? json_pack("{s:s, s:s, s:s}", "operation", gateway->operation, "outcome",
                                                 gateway->outcome, "at", clock_format(gateway->last_ms, at))
                                     : json_null();
-    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "name", gateway->name, "kind", gateway->kind, "status", "configured",
-                     "lastResult", last, "results", gateway->counts);
+    json_t *closed = *gateway->left_out ? json_pack("{s:s, s:s}", "why", gateway->left_out, "at",
+                                                    clock_format(gateway->considered_ms, at))
+                                        : json_null();
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", gateway->name, "kind", gateway->kind, "status",
+                     *gateway->left_out ? "open" : "configured", "leftOut", closed, "lastResult", last, "results",
+                     gateway->counts);
 }
 
 static json_t *gateways_view(struct ingress *ingress, struct err *err)

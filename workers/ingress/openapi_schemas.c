@@ -66,6 +66,7 @@ static const struct member payment_members[] = {
     {"commandId", UUID, SUMMARY, false},
     {"statusUrl", "{'type':'string','format':'uri-reference'}", SUMMARY, false},
     {"paymentMethod", TEXT, DETAIL, false},
+    {"country", TEXT, DETAIL, false},
     {"customerId", TEXT, DETAIL, false},
     {"tokens",
      "{'type':'object','required':['id','quantity'],'additionalProperties':false,"
@@ -146,8 +147,11 @@ static const struct {
      "{'type':'object','required':['status','payments','gateways'],'additionalProperties':false,'properties':{"
      "'status':{'const':'ok'},'payments':{'type':'integer','description':'How many of the newest were looked through'},"
      "'gateways':{'type':'array','items':{'type':'object','additionalProperties':false,"
-     "'required':['name','kind','status','lastResult','results'],'properties':{'name':{'type':'string'},"
-     "'kind':{'type':'string'},'status':{'type':'string'},"
+     "'required':['name','kind','status','leftOut','lastResult','results'],'properties':{'name':{'type':'string'},"
+     "'kind':{'type':'string'},"
+     "'status':{'enum':['configured','open'],'description':'open: the newest payment that could go there was kept away'},"
+     "'leftOut':{'type':['object','null'],'required':['why','at'],'additionalProperties':false,'properties':{"
+     "'why':{'enum':['breaker_open','exposure_limit']},'at':{'type':'string','format':'date-time'}}},"
      "'lastResult':{'type':['object','null'],'required':['operation','outcome','at'],'additionalProperties':false,"
      "'properties':{'operation':{'type':'string'},'outcome':{'type':'string'},"
      "'at':{'type':'string','format':'date-time'}}},"

@@ -182,7 +182,7 @@ json_t *view_detail(const struct facts *facts, const struct payment *payment, co
 {
     json_t *data = view_summary(facts, payment);
     const json_t *received = payment->received ? payment->received->body : NULL;
-    static const char *const members[] = {"paymentMethod", "customerId", "tokens", "metadata"};
+    static const char *const members[] = {"paymentMethod", "country", "customerId", "tokens", "metadata"};
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
         copy(data, received, members[i]);
     set_time(data, "expiresAt", json_int(received, "expiresAt", 0));

@@ -12,6 +12,8 @@ static const struct command_row commands[] = {
      "give captured money back, for its publisher; safe to repeat with the same key"},
     {"payment erase", "ID --reason TEXT", 1, 1, false, payment_erase_options, cmd_payment_erase,
      "erase its personal data for good; the owner's role is needed"},
+    {"route explain", "", 0, 0, false, route_explain_options, cmd_route_explain,
+     "which providers a payment would go to, or went to, and why; exit 1 when there is none"},
     {"dlq list", "", 0, 0, false, dlq_list_options, cmd_dlq_list, "dead letters, newest first"},
     {"dlq show", "ID", 1, 1, false, NULL, cmd_dlq_show, "one dead letter, whole"},
     {"dlq replay", "ID...", 1, ARGS_MAX, false, dlq_word_options, cmd_dlq_replay,
