@@ -175,6 +175,10 @@ def config():
         'validators = ( { name = "v1"; url = "http://v/1"; public_key_file = "validator.pub"; key_file = "secret"; },\n'
         '  { name = "v2"; url = "http://v/2"; public_key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="; } );\npop: { quorum = 2; };\n',
         'retry_types = ( { type = "pop.validate"; attempts = 8; base_ms = 500; cap_ms = 30000; }, { type = "notify.send"; } );\n',
+        'providers = ( { name = "a"; kind = "simulated"; currencies = [ "EUR" ]; exposure_limit = [ "EUR=500" ]; } );\n'
+        'routes = ( { name = "r"; amount_from = 1; currencies = [ "EUR" ]; countries = [ "DE" ]; methods = [ "card" ]; providers = [ "a" ];\n'
+        '  order = "cost"; costs = [ "a=25+14000" ]; shares = [ "a=70" ]; preferred = "only"; failover = [ "none" ]; unavailable = "refuse"; } );\n',
+        'providers = ( { name = "a"; kind = "simulated"; exposure_limit = [ "EUR=x" ]; } );\nroutes = ( { name = "r"; providers = [ "a" ]; shares = [ "b=" ]; } );\n',
         'retry_types = ( { type = "a"; base_ms = 2; cap_ms = 1; } );\n', 'retry_types = ( { type = "a"; }, { type = "a"; } );\n',
         'tokens: { key = "secret"; };\n', 'metrics: { enabled = false; };\nworker: { metrics_port = 9100; };\n',
         'validators = ( { name = "v1"; url = "http://v/1"; public_key = "short"; } );\n', 'validators = [ 1, 2 ];\n', 'nonsense: { };\n', 'worker: {',

@@ -52,7 +52,7 @@ def tap(world):
 
 def with_card(card):
     """(what, command type, body) for every place of a command's body where a text may stand, and for names that say what stands there."""
-    places = {name: card for name in ("currency", "flow", "paymentMethod", "paymentToken", "customerId", "customerEmail", "description", "merchant")}
+    places = {name: card for name in ("currency", "country", "flow", "paymentMethod", "paymentToken", "customerId", "customerEmail", "description", "merchant")}
     places |= {"preferredGateways": [card], "tokens": {"id": card, "quantity": 1}, "reference": {"type": "booking", "id": card},
                "metadata": {"note": "it is " + card}, "unknown": card, "deep": {"a": [{"b": card}]}, "amount": card}
     for name, value in places.items():
@@ -466,10 +466,11 @@ def test_payments_of_others_look_unknown_over_the_queue(world):
 
 # --- a key that was used before (L10) ---
 
-FULL = PLAIN | {"paymentMethod": "wallet", "tokens": {"id": "seat", "quantity": 1}, "customerId": "c-1", "customerEmail": "ada@example.org",
+FULL = PLAIN | {"paymentMethod": "wallet", "country": "DE", "tokens": {"id": "seat", "quantity": 1}, "customerId": "c-1", "customerEmail": "ada@example.org",
                 "description": "two seats", "merchant": "hall", "reference": {"type": "booking", "id": "b-1"}, "metadata": {"cart": "9"},
                 "expiresInMs": 600_000}
 OTHER = {"amount": 1001, "currency": "USD", "flow": "dual", "preferredGateways": ["stripe"], "paymentToken": "tok_mastercard", "paymentMethod": "card",
+         "country": "AT",
          "tokens": {"id": "seat", "quantity": 2}, "customerId": "c-2", "customerEmail": "bob@example.org", "description": "one seat", "merchant": "shop",
          "reference": {"type": "booking", "id": "b-2"}, "metadata": {"cart": "10"}, "expiresInMs": 600_001}
 UNTOLD = {"customerEmail", "expiresInMs"}       # of these values no fact tells: they are named together

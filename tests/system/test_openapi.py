@@ -164,7 +164,7 @@ def test_the_document_has_the_routes_there_are(interface):
 # --- every route, every status that can be provoked ---
 
 PLAIN = {"amount": 1500, "currency": "EUR", "flow": "plain", "preferredGateways": ["stripe"], "paymentToken": "pm_card_visa"}
-FULL = PLAIN | {"paymentMethod": "card", "tokens": {"id": "seat", "quantity": 1}, "customerId": "c-1", "customerEmail": "ada@example.org",
+FULL = PLAIN | {"paymentMethod": "card", "country": "DE", "tokens": {"id": "seat", "quantity": 1}, "customerId": "c-1", "customerEmail": "ada@example.org",
                 "description": "two seats", "merchant": "hall", "reference": {"type": "booking", "id": "b-1"}, "metadata": {"cart": "9"},
                 "expiresInMs": 600_000}
 POSTS = {("post", "/api/payments/process"): FULL, ("post", "/api/payments"): PLAIN}

@@ -82,7 +82,7 @@ def find_in_files(folder, wanted, leave_out=()):
 
 # --- the places ---
 
-TEXTS = ("paymentMethod", "paymentToken", "customerId", "customerEmail", "description", "flow", "merchant", "currency", "expiresInMs", "amount",
+TEXTS = ("paymentMethod", "country", "paymentToken", "customerId", "customerEmail", "description", "flow", "merchant", "currency", "expiresInMs", "amount",
          "unknownField")
 
 

@@ -818,6 +818,99 @@ static void test_what_must_fit_together(void **state)
     refused(BROKER "ledger: { url_file = \"wrong.url\"; };", "acquit.conf:2: ledger.url must be a postgresql:// URL");
 }
 
+#define TWO                                                                                                            \
+    "providers = ( { name = \"a\"; kind = \"simulated\"; }, { name = \"b\"; kind = \"simulated\"; } );\n"               \
+    "publishers = ( { name = \"shop\"; } );\n"
+
+/* A rule of the two providers with these members; line 5. */
+static const char *rule(const char *members)
+{
+    static char text[1024];
+    snprintf(text, sizeof text, TWO "routes = ( { name = \"r\"; providers = [ \"a\", \"b\" ]; %s } );", members);
+    return with(text);
+}
+
+static void test_routes(void **state)
+{
+    (void)state;
+    struct config *config = load_good(
+        rule("currencies = [ \"EUR\" ]; order = \"cost\"; costs = [ \"b=25+14000\", \"a=0+1000000\" ];"
+             "shares = [ \"b=7\" ]; preferred = \"only\"; unavailable = \"refuse\"; failover = [ \"absent\", \"refused\" ];"));
+    const struct route_config *route = config_route(config, 0);
+    assert_int_equal(config_route_count(config), 1);
+    assert_int_equal(route->amount_to, 9000000000000000);
+    assert_true(route->order == ROUTE_BY_COST && route->preferred == ROUTE_PREFERRED_ONLY && route->refuses);
+    assert_true(route->cost_fixed[0] == 0 && route->cost_ppm[0] == 1000000 && route->share[0] == 0);
+    assert_true(route->cost_fixed[1] == 25 && route->cost_ppm[1] == 14000 && route->share[1] == 7);
+    assert_int_equal(route->failover, FAILOVER_ABSENT | FAILOVER_REFUSED);
+    config_free(config);
+    config = load_good(rule(""));
+    assert_int_equal(config_route(config, 0)->failover, FAILOVER_ALL & ~FAILOVER_DECLINED);
+    config_free(config);
+    config = load_good(rule("failover = [ \"none\" ];"));
+    assert_int_equal(config_route(config, 0)->failover, 0);
+    config_free(config);
+}
+
+static void test_wrong_routes(void **state)
+{
+    (void)state;
+    refused(rule("order = \"cheap\";"), "acquit.conf:5: order is \"cheap\", it must be one of listed, cost, share");
+    refused(rule("order = \"cost\";"), "costs of r must name a, too");
+    refused(rule("costs = [ \"a=0+5\" ];"), "costs of r must name b, too");
+    refused(rule("costs = [ \"a=1+5\", \"b=0+5\" ];"), "must name exactly one currency");
+    refused(rule("costs = [ \"a=1+5\", \"b=0+5\" ]; currencies = [ \"EUR\", \"USD\" ];"), "exactly one currency");
+    refused(rule("costs = [ \"a=0+1000001\" ];"), "is not like a=25+14000");
+    refused(rule("costs = [ \"a=-1+5\" ];"), "is not like a=25+14000");
+    refused(rule("costs = [ \"a=5\" ];"), "is not like a=25+14000");
+    refused(rule("order = \"share\";"), "order of r is share: give shares");
+    refused(rule("order = \"share\"; shares = [ \"a=0\" ];"), "order of r is share: give shares");
+    refused(rule("shares = [ \"c=1\" ];"), "does not begin with one of its providers and =");
+    refused(rule("shares = [ \"a=x\" ];"), "has no whole number up to 1000000");
+    refused(rule("shares = [ \"a=1000001\" ];"), "has no whole number up to 1000000");
+    refused(rule("currencies = [ \"eur\" ];"), "currencies: \"eur\" is no currency: three upper-case letters");
+    refused(rule("countries = [ \"DEU\" ];"), "countries: \"DEU\" is no country: two upper-case letters");
+    refused(rule("methods = [ \"cash\" ];"), "methods is \"cash\"");
+    refused(rule("publishers = [ \"nobody\" ];"), "which is no configured publisher");
+    refused(rule("amount_from = 5; amount_to = 4;"), "amount_from of r is more than its amount_to");
+    refused(rule("failover = [ \"timeout\" ];"), "must be one of declined, refused, cancelled, absent, none");
+    refused(rule("unavailable = \"fail\";"), "it must be one of wait, refuse");
+    refused(rule("preferred = \"no\";"), "it must be one of first, only, ignored");
+    refused(rule("provider = [];"), "did you mean providers?");
+    refused(with(TWO "routes = ( { name = \"r\"; } );"), "rule r needs providers");
+    refused(with(TWO "routes = ( { name = \"r\"; providers = [ \"a\", \"a\" ]; } );"), "rule r names a twice");
+    refused(with(TWO "routes = ( { name = \"r\"; providers = [ \"c\" ]; } );"), "which is no configured provider");
+}
+
+static void test_limits_of_providers(void **state)
+{
+    (void)state;
+    struct config *config = load_good(with("providers = ( { name = \"a\"; kind = \"simulated\"; currencies = [ \"EUR\" ];"
+                                           " exposure_limit = [ \"EUR=500000\", \"JPY=0\" ]; } );"));
+    const struct provider_config *provider = config_provider(config, 0);
+    assert_string_equal(provider->currencies[0], "EUR");
+    assert_null(provider->currencies[1]);
+    assert_string_equal(provider->limits[0].currency, "EUR");
+    assert_int_equal(provider->limits[0].amount, 500000);
+    assert_string_equal(provider->limits[1].currency, "JPY");
+    assert_int_equal(provider->limits[1].amount, 0);
+    assert_string_equal(provider->limits[2].currency, "");
+    config_free(config);
+    static const char *const wrong[] = {"EUR", "EUR=", "EUR=x", "EUR=1x", "EUR=-1", "EUR 1", "EUR=99999999999999999999"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char lines[256];
+        snprintf(lines, sizeof lines,
+                 "providers = ( { name = \"a\"; kind = \"simulated\"; exposure_limit = [ \"%s\" ]; } );", wrong[i]);
+        refused(with(lines), "is not like EUR=500000");
+    }
+    refused(with("providers = ( { name = \"a\"; kind = \"simulated\"; exposure_limit = [ \"EUR=1\", \"EUR=2\" ]; } );"),
+            "exposure_limit names EUR twice");
+    refused(with("providers = ( { name = \"a\"; kind = \"simulated\"; exposure_limit = [ \"eur=1\" ]; } );"),
+            "is no currency");
+    refused(with("providers = ( { name = \"a\"; kind = \"simulated\"; currencies = [ \"EURO\" ]; } );"),
+            "is no currency");
+}
+
 static void test_lists_are_bounded(void **state)
 {
     (void)state;
@@ -1087,6 +1180,9 @@ int main(void)
         TEST(test_wrong_members_name_their_line),
         TEST(test_lists_are_compared),
         TEST(test_what_must_fit_together),
+        TEST(test_routes),
+        TEST(test_wrong_routes),
+        TEST(test_limits_of_providers),
         TEST(test_lists_are_bounded),
         TEST(test_sample_has_every_setting),
         TEST(test_sample_explains_every_list),
