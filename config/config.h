@@ -34,7 +34,7 @@ enum {
     CONFIG_CURRENCIES_MAX = 33, /* names in a list of currencies, countries or publishers, and NULL */
     CONFIG_METHODS_MAX = 5,     /* payment methods in a rule, and NULL */
     CONFIG_FAILOVERS_MAX = 5,   /* kinds of evidence in a rule, and NULL */
-    CONFIG_VARIABLES_MAX = 3, /* of one setting */
+    CONFIG_VARIABLES_MAX = 3,   /* of one setting */
 };
 
 /* An app that may publish commands; named as its broker user. */
@@ -68,7 +68,7 @@ struct provider_config {
     const char *exposure_limit[CONFIG_CURRENCIES_MAX]; /* as it is given: "EUR=500000" */
     struct currency_limit {
         char currency[4];
-        int64_t amount; /* minor units */
+        int64_t amount;              /* minor units */
     } limits[CONFIG_CURRENCIES_MAX]; /* the same, read; an empty currency ends it */
 };
 
@@ -87,7 +87,7 @@ enum failover {
 #define X(id, text) FAILOVER_##id = 1 << FAILOVER_SHIFT_##id,
     FAILOVERS(X)
 #undef X
-    FAILOVER_ALL = FAILOVER_DECLINED | FAILOVER_REFUSED | FAILOVER_CANCELLED | FAILOVER_ABSENT,
+        FAILOVER_ALL = FAILOVER_DECLINED | FAILOVER_REFUSED | FAILOVER_CANCELLED | FAILOVER_ABSENT,
     FAILOVER_USUAL = FAILOVER_ALL & ~FAILOVER_DECLINED, /* of a rule that says nothing */
 };
 
@@ -104,10 +104,10 @@ struct route_config {
     const char *methods[CONFIG_METHODS_MAX];
     const char *publishers[CONFIG_CURRENCIES_MAX];
     const char *providers[CONFIG_PREFERENCES_MAX];
-    const char *order_text;                     /* "listed", "cost", "share" */
+    const char *order_text;                          /* "listed", "cost", "share" */
     const char *costs_text[CONFIG_PREFERENCES_MAX];  /* "stripe=25+14000": 25 minor units and 14000 ppm */
     const char *shares_text[CONFIG_PREFERENCES_MAX]; /* "stripe=70" */
-    const char *preferred_text;                 /* "first", "only", "ignored" */
+    const char *preferred_text;                      /* "first", "only", "ignored" */
     const char *failover_text[CONFIG_FAILOVERS_MAX];
     const char *unavailable_text; /* "wait", "refuse" */
     enum route_order order;

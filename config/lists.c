@@ -320,8 +320,8 @@ static int read_publisher(struct loader *loader, config_setting_t *from, void *e
     const config_setting_t *webhook = conf_spot(from, "webhook_url");
     if (conf_check_name(loader, conf_spot(from, "name"), publisher->name) != 0 ||
         conf_check_choice(loader, conf_spot(from, "flow"), "flow", publisher->flow, flows) != 0 ||
-        conf_check_choice(loader, conf_spot(from, "payment_method"), "payment_method", publisher->payment_method, methods) !=
-            0 ||
+        conf_check_choice(loader, conf_spot(from, "payment_method"), "payment_method", publisher->payment_method,
+                          methods) != 0 ||
         conf_check_http_url(loader, webhook, "webhook_url", publisher->webhook_url, false) != 0 ||
         conf_check_open_url(loader, webhook, "webhook_url", publisher->webhook_url) != 0)
         return -1;
@@ -435,7 +435,8 @@ static const struct list {
      AT(config, validators),
      AT(config, validator_count)},
     {{"routes",
-      "Rules that say which providers a payment may go to, and in which order; the first that fits is used, and without "
+      "Rules that say which providers a payment may go to, and in which order; the first that fits is used, and "
+      "without "
       "one the preferred providers.",
       CONFIG_ROUTES_MAX, true},
      conf_route_fields,

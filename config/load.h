@@ -124,8 +124,8 @@ int conf_read_route(struct loader *loader, config_setting_t *from, void *element
 int conf_check_currencies(const struct loader *loader, const config_setting_t *at, const char *key,
                           const char *const *currencies) MUST_CHECK;
 /* exposure_limit of a provider: "EUR=500000" into limits. */
-int conf_read_limits(const struct loader *loader, const config_setting_t *at, struct provider_config *provider)
-    MUST_CHECK;
+int conf_read_limits(const struct loader *loader, const config_setting_t *at,
+                     struct provider_config *provider) MUST_CHECK;
 
 /* check.c */
 

@@ -31,10 +31,10 @@ struct breaker {
         int64_t number; /* which tenth of a window since the clock began */
         int64_t calls, errors, slow;
     } slices[BREAKER_SLICES];
-    bool tripped;       /* open or half-open */
-    int64_t retry_ms;   /* tripped: half-open from here on */
-    struct uuid probe;  /* nil: none is under way */
-    int64_t probe_ms;   /* when nothing is heard of it until then, it is forgotten */
+    bool tripped;      /* open or half-open */
+    int64_t retry_ms;  /* tripped: half-open from here on */
+    struct uuid probe; /* nil: none is under way */
+    int64_t probe_ms;  /* when nothing is heard of it until then, it is forgotten */
 };
 
 enum breaker_state breaker_state(const struct breaker *breaker, int64_t now_ms);

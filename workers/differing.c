@@ -7,8 +7,8 @@
 #include "common/json.h"
 
 /* `received` keeps these as they came. */
-static const char *const kept[] = {"amount",    "currency", "tokens",      "paymentToken",
-                                   "reference", "metadata", "description", "customerId", "country"};
+static const char *const kept[] = {"amount",   "currency",    "tokens",     "paymentToken", "reference",
+                                   "metadata", "description", "customerId", "country"};
 
 /* These have a default, and stand there whether the first command named them or not; `at`: under which name. */
 static const struct {

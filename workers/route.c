@@ -148,7 +148,8 @@ static size_t place_in_rule(const struct route_config *rule, const char *provide
     return i;
 }
 
-static void take(struct payment_route *route, const struct route_config *rule, size_t i, const struct route_request *request)
+static void take(struct payment_route *route, const struct route_config *rule, size_t i,
+                 const struct route_request *request)
 {
     add(route, rule->providers[i], rule->costs_text[0] ? cost_of(rule, i, request->amount) : -1);
 }
@@ -192,7 +193,8 @@ static void list_by_rule(const struct config *config, struct payment_route *rout
     }
 }
 
-static void list_by_preference(const struct config *config, struct payment_route *route, const struct route_request *request)
+static void list_by_preference(const struct config *config, struct payment_route *route,
+                               const struct route_request *request)
 {
     const char *const *gateways = request->publisher ? request->publisher->gateways : NULL;
     if (json_array_size(request->wish) > 0) {
@@ -294,8 +296,8 @@ static json_t *left_out_names(const struct payment_route *route)
 {
     json_t *names = json_array();
     for (size_t i = 0; i < route->left_out_count; i++)
-        json_array_append_new(names, json_sprintf("%s=%s", route->left_out[i].provider,
-                                                  route_obstacle_text(route->left_out[i].why)));
+        json_array_append_new(
+            names, json_sprintf("%s=%s", route->left_out[i].provider, route_obstacle_text(route->left_out[i].why)));
     return names;
 }
 

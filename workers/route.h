@@ -20,13 +20,13 @@ enum {
 
 /* Why a provider is left out. */
 #define ROUTE_OBSTACLES(X)                                                                                             \
-    X(FREE, "")                         /* it is not */                                                                \
-    X(NOT_IN_RULE, "not_in_rule")       /* preferred, but the rule does not name it */                                 \
-    X(NOT_PREFERRED, "not_preferred")   /* the rule takes preferred ones only */                                       \
-    X(CURRENCY, "currency")             /* it does not take this currency */                                           \
-    X(NOT_STARTED, "not_started")       /* configured since this worker started; known from its next start on */           \
-    X(BREAKER_OPEN, "breaker_open")     /* its circuit breaker lets no new payment through */                          \
-    X(EXPOSURE, "exposure_limit")       /* more is in doubt there than its limit */
+    X(FREE, "")                       /* it is not */                                                                  \
+    X(NOT_IN_RULE, "not_in_rule")     /* preferred, but the rule does not name it */                                   \
+    X(NOT_PREFERRED, "not_preferred") /* the rule takes preferred ones only */                                         \
+    X(CURRENCY, "currency")           /* it does not take this currency */                                             \
+    X(NOT_STARTED, "not_started")     /* configured since this worker started; known from its next start on */         \
+    X(BREAKER_OPEN, "breaker_open")   /* its circuit breaker lets no new payment through */                            \
+    X(EXPOSURE, "exposure_limit")     /* more is in doubt there than its limit */
 enum route_obstacle {
 #define X(id, text) ROUTE_##id,
     ROUTE_OBSTACLES(X)

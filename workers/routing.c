@@ -126,8 +126,7 @@ static enum failover evidence_of(const struct job *job, const char *outcome)
 const char *routing_next(const struct job *job, int n, const char *outcome)
 {
     const json_t *received = job->payment.received->body;
-    if (n >= AUTHORIZATIONS_MAX ||
-        !route_fails_over(json_object_get(received, "route"), evidence_of(job, outcome)))
+    if (n >= AUTHORIZATIONS_MAX || !route_fails_over(json_object_get(received, "route"), evidence_of(job, outcome)))
         return NULL;
     size_t place = route_place(json_object_get(received, "routes"), authorization_provider(&job->payment, n));
     return begin_from(job, received, place + 1);

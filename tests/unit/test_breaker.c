@@ -8,12 +8,8 @@
 
 #include "workers/breaker.h"
 
-static const struct breaker_settings settings = {.window_ms = 1000,
-                                                 .calls_least = 4,
-                                                 .error_percent = 50,
-                                                 .slow_ms = 100,
-                                                 .slow_percent = 75,
-                                                 .open_ms = 500};
+static const struct breaker_settings settings = {
+    .window_ms = 1000, .calls_least = 4, .error_percent = 50, .slow_ms = 100, .slow_percent = 75, .open_ms = 500};
 
 static struct uuid payment(uint8_t n)
 {

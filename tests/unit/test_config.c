@@ -819,7 +819,7 @@ static void test_what_must_fit_together(void **state)
 }
 
 #define TWO                                                                                                            \
-    "providers = ( { name = \"a\"; kind = \"simulated\"; }, { name = \"b\"; kind = \"simulated\"; } );\n"               \
+    "providers = ( { name = \"a\"; kind = \"simulated\"; }, { name = \"b\"; kind = \"simulated\"; } );\n"              \
     "publishers = ( { name = \"shop\"; } );\n"
 
 /* A rule of the two providers with these members; line 5. */
@@ -833,9 +833,10 @@ static const char *rule(const char *members)
 static void test_routes(void **state)
 {
     (void)state;
-    struct config *config = load_good(
-        rule("currencies = [ \"EUR\" ]; order = \"cost\"; costs = [ \"b=25+14000\", \"a=0+1000000\" ];"
-             "shares = [ \"b=7\" ]; preferred = \"only\"; unavailable = \"refuse\"; failover = [ \"absent\", \"refused\" ];"));
+    struct config *config =
+        load_good(rule("currencies = [ \"EUR\" ]; order = \"cost\"; costs = [ \"b=25+14000\", \"a=0+1000000\" ];"
+                       "shares = [ \"b=7\" ]; preferred = \"only\"; unavailable = \"refuse\"; failover = [ \"absent\", "
+                       "\"refused\" ];"));
     const struct route_config *route = config_route(config, 0);
     assert_int_equal(config_route_count(config), 1);
     assert_int_equal(route->amount_to, 9000000000000000);
@@ -885,8 +886,9 @@ static void test_wrong_routes(void **state)
 static void test_limits_of_providers(void **state)
 {
     (void)state;
-    struct config *config = load_good(with("providers = ( { name = \"a\"; kind = \"simulated\"; currencies = [ \"EUR\" ];"
-                                           " exposure_limit = [ \"EUR=500000\", \"JPY=0\" ]; } );"));
+    struct config *config =
+        load_good(with("providers = ( { name = \"a\"; kind = \"simulated\"; currencies = [ \"EUR\" ];"
+                       " exposure_limit = [ \"EUR=500000\", \"JPY=0\" ]; } );"));
     const struct provider_config *provider = config_provider(config, 0);
     assert_string_equal(provider->currencies[0], "EUR");
     assert_null(provider->currencies[1]);
@@ -896,7 +898,8 @@ static void test_limits_of_providers(void **state)
     assert_int_equal(provider->limits[1].amount, 0);
     assert_string_equal(provider->limits[2].currency, "");
     config_free(config);
-    static const char *const wrong[] = {"EUR", "EUR=", "EUR=x", "EUR=1x", "EUR=-1", "EUR 1", "EUR=99999999999999999999"};
+    static const char *const wrong[] = {
+        "EUR", "EUR=", "EUR=x", "EUR=1x", "EUR=-1", "EUR 1", "EUR=99999999999999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char lines[256];
         snprintf(lines, sizeof lines,

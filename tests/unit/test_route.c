@@ -16,10 +16,12 @@
 
 static const char settings[] =
     "providers = ( { name = \"a\"; kind = \"simulated\"; }, { name = \"b\"; kind = \"simulated\"; },"
-    " { name = \"c\"; kind = \"simulated\"; currencies = [ \"EUR\" ]; exposure_limit = [ \"EUR=500\", \"USD=0\" ]; } );\n"
+    " { name = \"c\"; kind = \"simulated\"; currencies = [ \"EUR\" ]; exposure_limit = [ \"EUR=500\", \"USD=0\" ]; } "
+    ");\n"
     "publishers = ( { name = \"shop\"; }, { name = \"loyal\"; gateways = [ \"c\", \"b\" ]; } );\n"
     "routes = (\n"
-    " { name = \"large\"; amount_from = 1000; amount_to = 2000; currencies = [ \"EUR\" ]; countries = [ \"DE\", \"AT\" ];"
+    " { name = \"large\"; amount_from = 1000; amount_to = 2000; currencies = [ \"EUR\" ]; countries = [ \"DE\", \"AT\" "
+    "];"
     "   methods = [ \"card\" ]; providers = [ \"a\", \"b\", \"c\" ]; order = \"cost\";"
     "   costs = [ \"a=0+20000\", \"b=10+10000\", \"c=15+7000\" ]; failover = [ \"declined\", \"absent\" ];"
     "   unavailable = \"refuse\"; },\n"
@@ -127,8 +129,7 @@ static const struct {
     {"no rule: the wish", 5, "EUR", "", "card", "loyal", "ba", "", "preferredGateways: b a"},
     {"no rule: the publisher's", 5, "EUR", "", "card", "loyal", "", "", "publisher: c b"},
     {"no rule, and closed", 5, "EUR", "", "card", "loyal", "", "c", "publisher: b c=breaker_open"},
-    {"no rule, no provider in this currency", 5, "USD", "", "card", "shop", "c", "",
-     "preferredGateways: c=currency"},
+    {"no rule, no provider in this currency", 5, "USD", "", "card", "shop", "c", "", "preferredGateways: c=currency"},
 };
 
 static void test_table(void **state)
@@ -204,10 +205,10 @@ static void test_what_fails_over(void **state)
         int64_t amount;
         bool expected[4];
     } cases[] = {
-        {"card", 1000, {true, false, false, true}},           /* as it says */
-        {"wallet", 5, {false, false, false, false}},          /* none */
-        {"bank_transfer", 5, {false, true, true, true}},      /* it says nothing */
-        {"card", 5, {true, true, true, true}},                /* no rule */
+        {"card", 1000, {true, false, false, true}},      /* as it says */
+        {"wallet", 5, {false, false, false, false}},     /* none */
+        {"bank_transfer", 5, {false, true, true, true}}, /* it says nothing */
+        {"card", 5, {true, true, true, true}},           /* no rule */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct payment_route route = route_of(cases[i].method, cases[i].amount, "");
