@@ -92,9 +92,9 @@ int conf_check_currencies(const struct loader *loader, const config_setting_t *a
 static int64_t number(const char *text, char end, int64_t most, const char **ret_rest)
 {
     size_t digits = strspn(text, "0123456789");
-    if (digits < 1 || digits > 16 || text[digits] != end)
+    if (digits < 1 || text[digits] != end)
         return -1;
-    int64_t n = strtoll(text, NULL, 10);
+    int64_t n = strtoll(text, NULL, 10); /* too many digits are the largest there is */
     *ret_rest = text + digits + (end != '\0');
     return n <= most ? n : -1;
 }
