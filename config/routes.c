@@ -138,7 +138,7 @@ static int read_shares(const struct loader *loader, const config_setting_t *at, 
 {
     int64_t total = 0;
     for (size_t i = 0; route->shares_text[i]; i++) {
-        const char *value, *rest;
+        const char *value = "", *rest;
         int k = named(loader, at, "shares", route, route->shares_text[i], &value);
         if (k < 0)
             return -1;
@@ -156,7 +156,7 @@ static int read_shares(const struct loader *loader, const config_setting_t *at, 
 static int read_cost(const struct loader *loader, const config_setting_t *at, struct route_config *route,
                      const char *text)
 {
-    const char *value, *rest;
+    const char *value = "", *rest;
     int k = named(loader, at, "costs", route, text, &value);
     if (k < 0)
         return -1;
