@@ -88,9 +88,9 @@ static bool knows_credentials(const struct call *call)
 
 static void refuse_client(struct call *call)
 {
-    answer_json(call, 401,
-                json_pack("{s:s, s:s}", "error", "invalid_client", "error_description",
-                          "Client Authentication failed"));
+    answer_json(
+        call, 401,
+        json_pack("{s:s, s:s}", "error", "invalid_client", "error_description", "Client Authentication failed"));
 }
 
 void paypal_open_token(struct call *call)
@@ -267,10 +267,10 @@ json_t *paypal_wire_entry(const struct paypal_order *order, const struct paypal_
 {
     char href[160];
     text_print(href, sizeof href, "https://api-m.paypal.com/v2/payments/%s/%s", collection, entry->id);
-    json_t *to = json_pack("{s:s, s:s, s:o, s:s, s:[o]}", "id", entry->id, "status", status_of(order, entry), "amount",
-                           wire_amount(order->currency, entry->amount), "custom_id",
-                           *entry->custom_id ? entry->custom_id : order->custom_id, "links",
-                           link_json(href, "self", "GET"));
+    json_t *to =
+        json_pack("{s:s, s:s, s:o, s:s, s:[o]}", "id", entry->id, "status", status_of(order, entry), "amount",
+                  wire_amount(order->currency, entry->amount), "custom_id",
+                  *entry->custom_id ? entry->custom_id : order->custom_id, "links", link_json(href, "self", "GET"));
     if (entry->status == PAYPAL_PENDING)
         json_object_set_new(to, "status_details", json_pack("{s:s}", "reason", "PENDING_REVIEW"));
     if (entry->status == PAYPAL_DENIED)

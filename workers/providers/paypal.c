@@ -33,8 +33,8 @@
 
 enum {
     URL_MAX = 512,
-    CREDENTIALS_MAX = 1024,       /* "id:secret" */
-    TOKEN_MARGIN_MS = 60 * 1000,  /* a token is fetched anew so long before its end, or at half of a short life */
+    CREDENTIALS_MAX = 1024,      /* "id:secret" */
+    TOKEN_MARGIN_MS = 60 * 1000, /* a token is fetched anew so long before its end, or at half of a short life */
     AUTHORIZATION_MAX = PAYPAL_TOKEN_SIZE + 16,
 };
 
@@ -55,10 +55,10 @@ struct paypal_call {
 TAILQ_HEAD(paypal_calls, paypal_call);
 
 struct paypal {
-    char basic[2 * CREDENTIALS_MAX];         /* "Basic ..." */
-    char authorization[AUTHORIZATION_MAX];   /* "Bearer ..."; "" without a token */
-    int64_t token_ends_ms;                   /* monotonic; when to fetch it anew */
-    struct http_call *fetch;                 /* of the token, under way */
+    char basic[2 * CREDENTIALS_MAX];       /* "Basic ..." */
+    char authorization[AUTHORIZATION_MAX]; /* "Bearer ..."; "" without a token */
+    int64_t token_ends_ms;                 /* monotonic; when to fetch it anew */
+    struct http_call *fetch;               /* of the token, under way */
     int64_t fetch_timeout_ms;
     struct paypal_calls waiting;
 };
