@@ -156,7 +156,8 @@ bool control_apply_clock(const json_t *record)
 void control_health(struct call *call)
 {
     answer_json(call, 200,
-                json_pack("{s:s, s:I, s:I, s:I, s:I}", "status", "ok", "validators", (json_int_t)keys_count(),
-                          "intents", (json_int_t)intent_count(), "idempotencyKeysEvicted",
-                          (json_int_t)stripe_keys_evicted(), "requestsDropped", (json_int_t)reqlog_dropped()));
+                json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "status", "ok", "validators", (json_int_t)keys_count(),
+                          "intents", (json_int_t)intent_count(), "orders", (json_int_t)paypal_order_count(),
+                          "idempotencyKeysEvicted", (json_int_t)stripe_keys_evicted(), "requestsDropped",
+                          (json_int_t)reqlog_dropped()));
 }

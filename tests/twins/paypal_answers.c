@@ -156,6 +156,9 @@ bool paypal_begin(struct call *call)
     case PAYPAL_KEY_OTHER:
         paypal_refuse_issue(call, "DUPLICATE_REQUEST_ID");
         return false;
+    case PAYPAL_KEY_FULL:
+        paypal_refuse(call, 503, "SERVICE_UNAVAILABLE", NULL);
+        return false;
     }
     return false;
 }

@@ -96,6 +96,10 @@ enum paypal_key_outcome paypal_key_begin(struct call *call)
         free(request);
         return !same ? PAYPAL_KEY_OTHER : key->in_use ? PAYPAL_KEY_IN_USE : replay(call, key);
     }
+    if (keys.count >= LIMIT_RECORDS) {
+        free(request);
+        return PAYPAL_KEY_FULL;
+    }
     key = key_new(name);
     key->request = request;
     key->in_use = true;

@@ -15,6 +15,7 @@ enum paypal_key_outcome {
     PAYPAL_KEY_REPLAY, /* answered as before, call->repeat set */
     PAYPAL_KEY_IN_USE, /* another call holds it */
     PAYPAL_KEY_OTHER,  /* it was used for something else */
+    PAYPAL_KEY_FULL,   /* there is no room for another */
 };
 
 enum paypal_key_outcome paypal_key_begin(struct call *call);

@@ -553,6 +553,28 @@ static void test_a_refused_token_is_fetched_anew_once(void **state)
     assert_int_equal(f.server.request_count, 7);
 }
 
+/* A refusal of the token before must not cost the one that came since. */
+static void test_a_late_refusal_keeps_the_new_token(void **state)
+{
+    (void)state;
+    struct provider_request request = request_of(PROVIDER_CAPTURE, false);
+    char *refusal = read_fixture("error_authentication");
+    reply(POST_TOKEN, 200, "token", 0);
+    script_add(&f.server,
+               (struct script_reply){.to = "/capture ", .status = 401, .body = refusal, .delay_ms = 200, .times = 1});
+    script_add(&f.server, (struct script_reply){.to = "/capture ", .status = 401, .body = refusal, .times = 1});
+    reply("/capture ", 201, "capture_completed", 0);
+    begin(&request);
+    begin(&request);
+    while (f.answers < 2)
+        assert_int_equal(loop_turn(f.loop, 20), 0);
+    size_t tokens = 0;
+    for (size_t i = 0; i < f.server.request_count; i++)
+        tokens += strncmp(f.server.requests[i], POST_TOKEN, strlen(POST_TOKEN)) == 0;
+    assert_int_equal(tokens, 2);
+    free(refusal);
+}
+
 static void test_a_token_is_fetched_before_it_ends(void **state)
 {
     (void)state;
@@ -786,6 +808,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_authorization, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_token_is_shared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_refused_token_is_fetched_anew_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_late_refusal_keeps_the_new_token, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_token_is_fetched_before_it_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_a_token_nothing_is_sent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_question_by_key, set_up, tear_down),

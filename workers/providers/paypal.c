@@ -45,6 +45,7 @@ struct paypal_call {
     char value[MONEY_TEXT_MAX]; /* the amount in PayPal's text; "" when it has none, and is only asked about */
     int64_t deadline_ms;        /* monotonic, of all exchanges together */
     int64_t timeout_ms;         /* of the exchange under way */
+    uint64_t token;             /* the number of the access token that it was sent with */
     bool renewed;               /* the token was fetched anew for it already */
     bool waiting;               /* for the token */
     TAILQ_ENTRY(paypal_call) link;
@@ -58,6 +59,7 @@ struct paypal {
     char basic[2 * CREDENTIALS_MAX];       /* "Basic ..." */
     char authorization[AUTHORIZATION_MAX]; /* "Bearer ..."; "" without a token */
     int64_t token_ends_ms;                 /* monotonic; when to fetch it anew */
+    uint64_t token;                        /* how many were fetched: the number of the newest */
     struct http_call *fetch;               /* of the token, under way */
     int64_t fetch_timeout_ms;
     struct paypal_calls waiting;
@@ -197,6 +199,7 @@ static bool take_token(struct paypal *paypal, const struct http_answer *answer, 
     int64_t margin_ms = lifetime_ms / 2 < TOKEN_MARGIN_MS ? lifetime_ms / 2 : TOKEN_MARGIN_MS;
     paypal->token_ends_ms = clock_monotonic_ms() + lifetime_ms - margin_ms;
     snprintf(paypal->authorization, sizeof paypal->authorization, "Bearer %s", token);
+    paypal->token++;
     explicit_bzero(token, sizeof token);
     return true;
 }
@@ -278,7 +281,8 @@ static void on_answer(void *arg, const struct http_answer *answer)
     state->http = NULL;
     if (is_for_a_new_token(state, answer)) {
         state->renewed = true;
-        forget_token(paypal_of(state));
+        if (state->token == paypal_of(state)->token) /* and nobody has fetched another since */
+            forget_token(paypal_of(state));
         proceed(state);
         return;
     }
@@ -317,6 +321,7 @@ static int send_message(struct paypal_call *state, const struct paypal_message *
         request.headers[next++] = (struct http_header){"Content-Type", "application/json"};
     if (*message->request_id)
         request.headers[next++] = (struct http_header){"PayPal-Request-Id", message->request_id};
+    state->token = paypal_of(state)->token;
     exchange_begin(&state->exchange, message->body, message->body_size);
     state->http = http_start(options->http, &request, on_answer, state, err);
     return state->http ? 0 : -1;
