@@ -161,6 +161,8 @@ static void request_id(struct http_call *call, char ret[static HTTP_REQUEST_ID_M
     const char *value = header(call, "Request-Id");
     if (!*value)
         value = header(call, "X-Request-Id");
+    if (!*value)
+        value = header(call, "Paypal-Debug-Id");
     size_t n = 0;
     for (; *value && n < HTTP_REQUEST_ID_MAX - 1; value++)
         if (*value > ' ' && *value < 0x7f)

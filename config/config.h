@@ -57,7 +57,7 @@ struct publisher_config {
 /* A payment provider. `kind` names its implementation in workers/providers/. */
 struct provider_config {
     const char *name;              /* "stripe" */
-    const char *kind;              /* "simulated", "stripe" */
+    const char *kind;              /* "simulated", "stripe", "paypal" */
     const char *url;               /* base URL, no final slash; "" for simulated */
     const char *secret;            /* API key; secret */
     const char *secret_variable;   /* of the environment, that gave the secret; or NULL */

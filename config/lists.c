@@ -30,11 +30,11 @@ static const struct field provider_fields[] = {
       "How publishers and the ledger call it (letters, digits, . _ -).", NONE, false, false},
      AT(provider_config, name), false},
     {{"kind", CONFIG_TEXT, NULL, 1, CONFIG_NAME_MAX, "",
-      "Its implementation: simulated, stripe.", NONE, false, false}, AT(provider_config, kind), false},
+      "Its implementation: simulated, stripe, paypal.", NONE, false, false}, AT(provider_config, kind), false},
     {{"url", CONFIG_TEXT, "\"\"", 0, CONFIG_URL_MAX, "",
       "Base URL, without a final slash; not for simulated.", NONE, false, false}, AT(provider_config, url), false},
     {{"secret", CONFIG_TEXT, "\"\"", 0, 1024, "",
-      "API key; the variable is for kind stripe.", {"STRIPE_SECRET_KEY"}, false, true},
+      "API key, for paypal CLIENT_ID:CLIENT_SECRET; the variable is for kind stripe.", {"STRIPE_SECRET_KEY"}, false, true},
      AT(provider_config, secret), false},
     {{"timeout_ms", CONFIG_INT, "10000", 50, 120000, "ms",
       "Of one call.", NONE, false, false}, AT(provider_config, timeout_ms), false},
@@ -122,6 +122,7 @@ static const struct field retry_fields[] = {
 static const struct provider_kind kinds[] = {
     {"simulated", false, NULL},
     {"stripe", true, "STRIPE_SECRET_KEY"},
+    {"paypal", true, NULL},
 };
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0] };
 

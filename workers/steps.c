@@ -224,6 +224,24 @@ static const char *authorization_reference(const struct authorization *authoriza
     return "";
 }
 
+/* The fact that is the intent of the call at `slot`, or NULL: a void has none. */
+static const struct fact *intent_of(const struct payment *payment, enum provider_operation operation, const char *slot,
+                                    int n)
+{
+    int refund = operation == PROVIDER_REFUND ? slot_parse(slot).n : 0;
+    switch (operation) {
+    case PROVIDER_AUTHORIZE:
+        return payment->authorizations[n].intent;
+    case PROVIDER_CAPTURE:
+        return payment->decision;
+    case PROVIDER_REFUND:
+        return refund >= 1 && refund <= payment->refund_count ? payment->refunds[refund].intent : NULL;
+    case PROVIDER_VOID:
+        break;
+    }
+    return NULL;
+}
+
 enum verdict start_provider_call(struct job *job, enum provider_operation operation, const char *slot, int n,
                                  int64_t amount, bool ask)
 {
@@ -239,6 +257,7 @@ enum verdict start_provider_call(struct job *job, enum provider_operation operat
     char key[PROVIDER_KEY_TEXT_SIZE], authorization_slot[SLOT_SIZE], authorization_key[PROVIDER_KEY_TEXT_SIZE];
     snprintf(authorization_slot, sizeof authorization_slot, "auth:%d", n);
     const json_t *received = job->payment.received->body;
+    const struct fact *intent = intent_of(&job->payment, operation, slot, n);
     struct provider_request request = {
         .operation = operation,
         .ask = ask,
@@ -251,6 +270,8 @@ enum verdict start_provider_call(struct job *job, enum provider_operation operat
         .currency = job->payment.currency,
         .payment_token = json_text(received, "paymentToken", ""),
         .description = json_text(received, "description", NULL),
+        .send_until_ms = intent ? json_int(intent->body, "sendUntil", 0) : 0,
+        .authorized_at_ms = authorization->intent ? authorization->intent->at_ms : 0,
     };
     struct err err = {0};
     job->call_cancel = cancel_provider_call;

@@ -169,6 +169,7 @@ class Farm:
     def _write_config(self):
         self.secret("webhook", lambda: "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode())
         self.secret("stripe", lambda: "sk_test_" + secrets.token_hex(16))
+        self.secret("paypal", lambda: "client-" + secrets.token_hex(8) + ":" + secrets.token_hex(16))
         self.secret("tokens")
         groups = {
             "broker": {"url_file": self.secret_url("broker.url", self.amqp_url("acquit-operator")),
@@ -188,7 +189,8 @@ class Farm:
         window = {"timeout_ms": 2000, "visibility_horizon_ms": 500, "send_window_ms": 4000} | self.settings.get("provider", {})
         timing = " ".join(f"{key} = {value};" for key, value in window.items())
         providers = (f'    {{ name = "simulated"; kind = "simulated"; {timing} }},\n'
-                     f'    {{ name = "stripe"; kind = "stripe"; url = "{self.twins_url}/stripe"; secret_file = "secrets/stripe"; {timing} }}')
+                     f'    {{ name = "stripe"; kind = "stripe"; url = "{self.twins_url}/stripe"; secret_file = "secrets/stripe"; {timing} }},\n'
+                     f'    {{ name = "paypal"; kind = "paypal"; url = "{self.twins_url}/paypal"; secret_file = "secrets/paypal"; {timing} }}')
         names = set(groups) | (set(self.settings) - {"provider"})
         text = "# Written by tests/farm/farm.py; the documented sample is config/acquit.conf\n"
         text += "".join(self._group(name, groups.get(name, {})) for name in sorted(names))
@@ -288,7 +290,7 @@ class Farm:
     def start_twins(self):
         command = [self.program("acquit-twins"), "--port", str(self.port("twins")), "--keys", self.path("twins/keys"), "--validators",
                    str(VALIDATORS), "--state", self.path("twins/state.jsonl")]
-        environment = {"TWINS_STRIPE_KEY": self.secret("stripe"), "TWINS_TOKEN_KEY": self.secret("tokens"),
+        environment = {"TWINS_STRIPE_KEY": self.secret("stripe"), "TWINS_PAYPAL_KEY": self.secret("paypal"), "TWINS_TOKEN_KEY": self.secret("tokens"),
                        "TWINS_WEBHOOK_SECRET": self.secret("webhook")}
         self.start_program("twins", command, environment, ready=False)
         wait_for(self._twins_healthy, READY_SECONDS, f"the twins, {self.path('log/twins.log')}")

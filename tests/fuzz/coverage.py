@@ -19,6 +19,7 @@ FILES = {
     "schema": ["common/json.c", "queues/schema.c"],
     "envelope": ["queues/envelope.c", "queues/message.c", "queues/amqp_properties.c"],
     "stripe": ["workers/providers/stripe_wire.c"],
+    "paypal": ["workers/providers/paypal_wire.c", "workers/providers/paypal_answers.c"],
     "tokens": ["workers/providers/tokens_wire.c"],
     "pop": ["workers/providers/pop_wire.c"],
     "pop_state": ["workers/providers/pop_state_wire.c"],

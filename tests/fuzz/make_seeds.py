@@ -94,6 +94,23 @@ def stripe():
     return seeds
 
 
+def paypal():
+    seeds, order, authorization = [], "5O190127TN364715T", "5O190127TN364715T/3C679366HE055180Y"
+    for path in sorted(glob.glob(os.path.join(ROOT, "tests/unit/fixtures/paypal/*.json"))):
+        name, body = os.path.basename(path)[:-5], read(path)
+        status = 422 if name.startswith("error") else 200 if name == "token" else 201
+        asked = [(0, 0, 3)] if name == "token" else [(0, 0, 0), (0, 0, 2), (0, 1, 1), (1, 0, 1), (2, 0, 1), (3, 0, 1)] if name.startswith("order") else \
+            [(1, 0, 2)] if name.startswith("capture") else [(3, 0, 2)] if name.startswith("refund") else [(2, 0, 2)] if name.startswith("authorization") else \
+            [(0, 0, 2), (1, 0, 2), (2, 0, 2)]
+        for operation, ask, step in asked:
+            reference = "" if step == 0 else order if operation == 0 else authorization
+            slot = ("auth:1", "capture", "void:1", "refund:1")[operation]
+            seeds.append(lines(operation, ask, step, status, 1000 if operation == 3 else 2500, "EUR", slot, reference, "vault-secret-1", body))
+    more = [(500, "HUF", 2500), (409, "JPY", 2500), (429, "XOF", 100), (302, "TND", 2500), (404, "TWD", 100), (401, "XXX", 1), (204, "USD", 1)]
+    return seeds + [lines(operation, 0, 2, status, amount, currency, "refund:2", authorization, "paypal:12.50", "{\"name\":\"RESOURCE_NOT_FOUND\"}")
+                    for operation in (0, 2, 3) for status, currency, amount in more]
+
+
 def tokens():
     ours = {"paymentId": PAYMENT, "tokenId": "seat-1", "quantity": 2}
     told = [(0, 201, ours | {"status": "reserved"}), (0, 409, {"error": "tokens_unavailable"}), (0, 404, {"error": "unknown_token"}),
@@ -332,7 +349,7 @@ def body():
 
 
 def main():
-    for make in (pan, schema, envelope, stripe, tokens, pop, pop_state, note, simulated, config, ingress, saga, receipt, absence, archive, row, body):
+    for make in (pan, schema, envelope, stripe, paypal, tokens, pop, pop_state, note, simulated, config, ingress, saga, receipt, absence, archive, row, body):
         write(make.__name__, make())
         print(f"{make.__name__:10} {len(os.listdir(os.path.join(CORPUS, make.__name__)))} files")
 

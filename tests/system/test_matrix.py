@@ -65,6 +65,7 @@ class Point:
     before: dict = None  # a fault that has to come first
     refund: bool = False
     token: str = "pm_card_visa"
+    gateway: str = "stripe"
     faults: tuple = tuple(name for name in FAULTS if name not in ONLY_OF_QUESTIONS)
 
 
@@ -74,6 +75,7 @@ def kept_500(at):
 
 OTHERS = tuple(name for name in FAULTS if name not in KEPT_ONLY_BY_STRIPE + ONLY_OF_QUESTIONS)
 QUESTIONS = (*OTHERS, *ONLY_OF_QUESTIONS)
+PAYPAL = (*OTHERS, "failed 200")  # it keeps no 500
 REJECTED = {"at": "validator.validate", "fault": "decline", "delayMs": 1000, "times": 3}  # late enough for the hold to stand
 DECLINED = "pm_card_chargeDeclined"
 POINTS = {
@@ -85,6 +87,12 @@ POINTS = {
     "stripe.search": Point("plain", "completed", before=kept_500("stripe.authorize"), faults=QUESTIONS),
     "stripe.retrieve": Point("plain", "completed", before=kept_500("stripe.capture"), faults=QUESTIONS),
     "stripe.refund_retrieve": Point("plain", "refunded", before=kept_500("stripe.refund"), refund=True, faults=QUESTIONS),
+    "paypal.order": Point("plain", "completed", {"decline": "failed"}, gateway="paypal", faults=OTHERS),
+    "paypal.authorize": Point("plain", "completed", {"decline": "failed", "failed 200": "failed"}, gateway="paypal", faults=PAYPAL),
+    "paypal.capture": Point("plain", "completed", {"decline": "failed", "failed 200": "failed"}, gateway="paypal", faults=PAYPAL),
+    "paypal.void": Point("dual", "failed", before=REJECTED, gateway="paypal", faults=PAYPAL),
+    "paypal.refund": Point("plain", "refunded", {"decline": "refund refused", "failed 200": "refund refused"}, refund=True, gateway="paypal", faults=PAYPAL),
+    "paypal.retrieve": Point("plain", "refunded", refund=True, gateway="paypal", faults=QUESTIONS),
     "validator.validate": Point("dual", "completed", {"decline": "failed"}, faults=OTHERS),
     "validator.commit": Point("dual", "sold", faults=OTHERS),
     "validator.revoke": Point("dual", "failed", token=DECLINED, faults=OTHERS),
@@ -94,6 +102,8 @@ POINTS = {
     "token.deactivate": Point("dual", "taken back", {"decline": "not taken back"}, refund=True, faults=OTHERS),
     "webhook.deliver": Point("plain", "completed", faults=OTHERS),
 }
+CALLS = [at for at in POINTS if at.startswith(("stripe.", "paypal."))]
+KEYED = [at for at in CALLS if at.endswith((".authorize", ".capture", ".cancel", ".refund", ".order"))]
 PUBLISHERS = {"plain": "shop", "dual": "tickets"}
 # A void whose key is spent is sent again under the key of its question (ADR 9).
 KEYS = {("stripe.cancel", fault): 2 for fault in ("decline", "500 before", "500 after", "failed 200")}
@@ -104,7 +114,7 @@ class Run:
 
     def __init__(self, world, share=100, failover=False):
         self.world, self.share, self.failover = world, share, failover
-        self.points = {at: point for at, point in POINTS.items() if at.startswith("stripe.")} if failover else POINTS
+        self.points = {at: POINTS[at] for at in CALLS} if failover else POINTS
         self.kinds = sum(len(point.faults) for point in self.points.values())
         self.cells = {}  # payment -> (point, fault)
         self.asked_back = set()
@@ -133,8 +143,7 @@ class Run:
                 self.under_way.add(payment)
                 self.arm(payment, point, at, fault)
                 body = self.world.dual(token=point.token) if point.flow == "dual" else self.world.plain()
-                if self.failover:
-                    body["preferredGateways"] = ["stripe", "simulated"]
+                body["preferredGateways"] = [point.gateway, "simulated"] if self.failover else [point.gateway]
                 commands[publisher].append(("payment.create", key, body))
         for publisher, wanted in commands.items():
             self.world.publish(wanted, publisher)
@@ -195,7 +204,7 @@ def told(world):
 def keys_used(world):
     """{(payment, point): the idempotency keys of its requests}"""
     used = collections.defaultdict(set)
-    for at in ("stripe.authorize", "stripe.capture", "stripe.cancel", "stripe.refund"):
+    for at in KEYED:
         for request in world.twin(f"/_twin/requests?at={at}&limit=10000"):
             used[request["paymentId"], at].add(request["idempotencyKey"])
     return used
@@ -216,7 +225,8 @@ def statuses(rows):
 
 def complaints(world, run):
     """(payment, what is wrong with it), for each thing that is."""
-    stories, keys, intents = told(world), keys_used(world), world.twin("/_twin/books/stripe")["payments"]
+    stories, keys = told(world), keys_used(world)
+    stripe, paypal = (world.twin(f"/_twin/books/{name}")["payments"] for name in ("stripe", "paypal"))
     tokens = statuses(world.twin("/_twin/books/tokens")["reservations"])
     proofs = statuses(row | ({"status": "committed"} if row["committed"] and row["status"] == "valid" else {})
                       for row in world.twin("/_twin/books/validators")["validations"])
@@ -233,11 +243,12 @@ def complaints(world, run):
             yield payment, f"was shown as {run.shown[payment]}"
         if stories[payment] != story:
             yield payment, f"its merchant was told {stories[payment]}"
-        for call in ("stripe.authorize", "stripe.capture", "stripe.cancel", "stripe.refund"):
+        for call in KEYED:
             if len(keys[payment, call]) > (KEYS.get((at, fault), 1) if call == at else 1):
                 yield payment, f"{call} under {keys[payment, call]}"
-        if len(intents.get(payment, [])) > 1 or any(len(intent["refunds"]) > 1 for intent in intents.get(payment, [])):
-            yield payment, f"twice at Stripe: {intents[payment]}"
+        intents = stripe.get(payment, []) + paypal.get(payment, [])
+        if len(intents) > 1 or any(len(intent["refunds"]) > 1 for intent in intents):
+            yield payment, f"twice at its provider: {intents}"
         if run.point(payment).flow == "dual":
             if not tokens[payment] or not tokens[payment] <= set().union(*(TOKENS[one] for one in possible)):
                 yield payment, f"its tokens are {tokens[payment]}"

@@ -122,6 +122,13 @@ class World:
         """[{"intent","amount","captured","refunded","status",...}] of one payment."""
         return self.twin(f"/_twin/books/stripe?paymentId={payment}")["payments"].get(payment, [])
 
+    def paypal_books(self, payment):
+        """[{"order","amount","authorized","captured","refunded","status",...}] of one payment."""
+        return self.twin(f"/_twin/books/paypal?paymentId={payment}")["payments"].get(payment, [])
+
+    def gateway_books(self, payment):
+        return self.stripe_books(payment) + self.paypal_books(payment)
+
     # --- the ledger ---
 
     def sql(self, statement, *parameters):
@@ -200,8 +207,8 @@ class World:
         return booked_net(self.sql("select kind, debit, credit, amount, slot, pending_of from ledger.transfer where payment_id = %s", payment))
 
     def provider_net(self, payment):
-        """The same from the providers' own books: Stripe's twin and the simulated provider."""
-        return provided_net(self.stripe_books(payment),
+        """The same from the providers' own books: the twins of Stripe and PayPal, and the simulated provider."""
+        return provided_net(self.gateway_books(payment),
                             self.sql("select status, amount, captured, refunded from sim.payment where payment_id = %s", payment))
 
     def told(self, payment):
@@ -222,7 +229,11 @@ class World:
         transfers = self.by_payment("select payment_id::text, kind, debit, credit, amount, slot, pending_of from ledger.transfer"
                                     " where payment_id = any(%s::uuid[])")
         simulated = self.by_payment("select payment_id::text, status, amount, captured, refunded from sim.payment where payment_id = any(%s::uuid[])")
-        books = self.twin("/_twin/books/stripe")["payments"] if len(self.created) > 20 else {one: self.stripe_books(one) for one in self.created}
+        if len(self.created) > 20:
+            stripe, paypal = (self.twin(f"/_twin/books/{name}")["payments"] for name in ("stripe", "paypal"))
+            books = {one: stripe.get(one, []) + paypal.get(one, []) for one in self.created}
+        else:
+            books = {one: self.gateway_books(one) for one in self.created}
         wrong = []
         for payment, data in told.items():
             paid, (booked, pending) = told_net(data), booked_net(transfers[payment])
@@ -251,12 +262,12 @@ def booked_net(transfers):
 
 
 def provided_net(intents, simulated):
-    """(captured less refunded, still held, how many captures) at Stripe's twin and at the simulated provider."""
+    """(captured less refunded, still held, how many captures) at the twins of Stripe and PayPal and at the simulated provider."""
     net = held = captures = 0
     for intent in intents:
         net += intent["captured"] - intent["refunded"]
         captures += intent["captured"] > 0
-        held += intent["amount"] if intent["status"] == "requires_capture" else 0
+        held += intent["authorized"]
     for status, amount, captured, refunded in simulated:
         net += captured - refunded
         captures += captured > 0

@@ -22,6 +22,7 @@ struct call;
 
 /* What all operations of one provider have in common; members may be NULL. */
 struct twin {
+    bool keeps_500;               /* it remembers a 500 like any other answer (unless the fault says not) */
     void (*fail)(struct call *);  /* answer 500 the way this provider does */
     void (*limit)(struct call *); /* answer 429 the way it does; Retry-After comes by itself */
     void (*keep)(struct call *);  /* the answer stands from now on: remember it */

@@ -7,7 +7,7 @@
 
 /* Whose clock. Each can be moved on its own, so that idempotency keys can age without every signed vote looking old.
  * */
-#define CLOCKS(X) X(STRIPE, "stripe") X(VALIDATORS, "validators") X(WEBHOOKS, "webhooks")
+#define CLOCKS(X) X(STRIPE, "stripe") X(PAYPAL, "paypal") X(VALIDATORS, "validators") X(WEBHOOKS, "webhooks")
 #define X(id, text) CLOCK_##id,
 enum clock_of { CLOCKS(X) };
 #undef X

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "journal.h"
 #include "keys.h"
+#include "paypal_books.h"
 #include "reqlog.h"
 #include "stripe_books.h"
 #include "stripe_keys.h"
@@ -70,6 +71,7 @@ void control_books(struct call *call)
         const char *name;
         json_t *(*books)(const char *payment);
     } known[] = {{"stripe", stripe_books},
+                 {"paypal", paypal_books},
                  {"validators", validators_books},
                  {"tokens", tokens_books},
                  {"webhooks", webhooks_books}};
@@ -129,7 +131,7 @@ void control_clock(struct call *call)
     if (!json_is_integer(seconds) ||
         (name && (!json_is_string(name) || !clock_named(json_string_value(name), &whose))) ||
         !clock_advance(whose, json_integer_value(seconds))) {
-        answer_error(call, 400, "advanceSeconds: an integer; twin: stripe, validators or webhooks");
+        answer_error(call, 400, "advanceSeconds: an integer; twin: stripe, paypal, validators or webhooks");
         return;
     }
     int64_t offset = clock_offset_seconds(whose);
@@ -154,7 +156,8 @@ bool control_apply_clock(const json_t *record)
 void control_health(struct call *call)
 {
     answer_json(call, 200,
-                json_pack("{s:s, s:I, s:I, s:I, s:I}", "status", "ok", "validators", (json_int_t)keys_count(),
-                          "intents", (json_int_t)intent_count(), "idempotencyKeysEvicted",
-                          (json_int_t)stripe_keys_evicted(), "requestsDropped", (json_int_t)reqlog_dropped()));
+                json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "status", "ok", "validators", (json_int_t)keys_count(),
+                          "intents", (json_int_t)intent_count(), "orders", (json_int_t)paypal_order_count(),
+                          "idempotencyKeysEvicted", (json_int_t)stripe_keys_evicted(), "requestsDropped",
+                          (json_int_t)reqlog_dropped()));
 }

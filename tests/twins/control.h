@@ -17,4 +17,7 @@ void control_health(struct call *call);
 /* Replay of the state file: a clock that was moved stays moved. */
 bool control_apply_clock(const json_t *record);
 
+/* The customer acts on an order of the PayPal twin (paypal_orders.c). */
+void control_approve(struct call *call);
+
 #endif

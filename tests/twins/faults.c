@@ -57,16 +57,24 @@ static bool fault_named(const char *name, enum fault_kind *ret)
     return false;
 }
 
+static bool is_paypal_effect(enum point at)
+{
+    return at == POINT_PAYPAL_AUTHORIZE || at == POINT_PAYPAL_CAPTURE || at == POINT_PAYPAL_VOID ||
+           at == POINT_PAYPAL_REFUND;
+}
+
 /* Some faults mean something at some points only. */
 static bool fits(enum fault_kind kind, enum point at)
 {
     if (kind == FAULT_LAG)
-        return at == POINT_STRIPE_SEARCH || at == POINT_STRIPE_RETRIEVE || at == POINT_STRIPE_REFUND_RETRIEVE;
+        return at == POINT_STRIPE_SEARCH || at == POINT_STRIPE_RETRIEVE || at == POINT_STRIPE_REFUND_RETRIEVE ||
+               at == POINT_PAYPAL_RETRIEVE;
     if (kind == FAULT_FAILED_200)
         return at == POINT_STRIPE_AUTHORIZE || at == POINT_STRIPE_CAPTURE || at == POINT_STRIPE_CANCEL ||
-               at == POINT_STRIPE_REFUND;
+               at == POINT_STRIPE_REFUND || is_paypal_effect(at);
     if (kind == FAULT_PENDING)
-        return at == POINT_STRIPE_AUTHORIZE || at == POINT_STRIPE_REFUND || at == POINT_VALIDATOR_VALIDATE;
+        return at == POINT_STRIPE_AUTHORIZE || at == POINT_STRIPE_REFUND || at == POINT_VALIDATOR_VALIDATE ||
+               (is_paypal_effect(at) && at != POINT_PAYPAL_VOID);
     if (kind == FAULT_FORGED || kind == FAULT_REPLAYED)
         return at == POINT_VALIDATOR_VALIDATE || at == POINT_VALIDATOR_RETRIEVE;
     return true;

@@ -23,6 +23,13 @@
     X(STRIPE_REFUND, "stripe.refund")                                                                                  \
     X(STRIPE_REFUND_RETRIEVE, "stripe.refund_retrieve")                                                                \
     X(STRIPE_BALANCE, "stripe.balance")                                                                                \
+    X(PAYPAL_TOKEN, "paypal.token")                                                                                    \
+    X(PAYPAL_ORDER, "paypal.order")                                                                                    \
+    X(PAYPAL_AUTHORIZE, "paypal.authorize")                                                                            \
+    X(PAYPAL_CAPTURE, "paypal.capture")                                                                                \
+    X(PAYPAL_VOID, "paypal.void")                                                                                      \
+    X(PAYPAL_REFUND, "paypal.refund")                                                                                  \
+    X(PAYPAL_RETRIEVE, "paypal.retrieve")                                                                              \
     X(VALIDATOR_VALIDATE, "validator.validate")                                                                        \
     X(VALIDATOR_COMMIT, "validator.commit")                                                                            \
     X(VALIDATOR_REVOKE, "validator.revoke")                                                                            \

@@ -280,6 +280,8 @@ static void read_headers(struct call *call, struct MHD_Connection *connection)
 {
     copy_printable(call->authorization, sizeof call->authorization, header_of(connection, "Authorization"));
     copy_printable(call->key, sizeof call->key, header_of(connection, "Idempotency-Key"));
+    if (!call->key[0])
+        copy_printable(call->key, sizeof call->key, header_of(connection, "PayPal-Request-Id"));
     copy_printable(call->webhook_id, sizeof call->webhook_id, header_of(connection, "webhook-id"));
     copy_printable(call->webhook_timestamp, sizeof call->webhook_timestamp, header_of(connection, "webhook-timestamp"));
     copy_printable(call->webhook_signature, sizeof call->webhook_signature, header_of(connection, "webhook-signature"));

@@ -26,7 +26,9 @@ enum {
     LIMIT_RECORDS = 2000000,          /* intents, refunds, votes, reservations, webhooks: each */
     LIMIT_STATE_LINE_BYTES = 4 << 20, /* one line of the state file */
     LIMIT_WEBHOOK_TOLERANCE_SECONDS = 300,
-    LIMIT_KEY_LIFE_SECONDS = 24 * 3600, /* idempotency keys of the Stripe twin */
+    LIMIT_KEY_LIFE_SECONDS = 24 * 3600,             /* idempotency keys of the Stripe twin */
+    LIMIT_REQUEST_ID_LIFE_SECONDS = 45 * 24 * 3600, /* PayPal-Request-Ids of the PayPal twin */
+    LIMIT_ACCESS_TOKENS = 1024,                     /* of the PayPal twin: the newest are good */
 };
 
 /* Bodies of answers remembered under idempotency keys; bodies of webhooks. Bytes. */

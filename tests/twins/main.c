@@ -1,6 +1,6 @@
 /* main.c - acquit-twins: simulators of the providers Acquit talks to, in one program
  *
- * The Stripe API (a part), N proof-of-purchase validators, a token system, and a merchant who receives webhooks; each
+ * The Stripe and PayPal APIs (a part of each), N proof-of-purchase validators, a token system, and a merchant who receives webhooks; each
  * with its own books, each to be told to misbehave. See README.md. Exits 0 on SIGTERM and SIGINT, 2 on wrong usage,
  * 78 when keys or the secret cannot be used, 1 when it cannot listen or keep its state file.
  */
@@ -17,6 +17,9 @@
 #include "journal.h"
 #include "keys.h"
 #include "limits.h"
+#include "paypal_answers.h"
+#include "paypal_books.h"
+#include "paypal_keys.h"
 #include "stripe_answers.h"
 #include "stripe_keys.h"
 #include "timer.h"
@@ -32,6 +35,7 @@ struct options {
     const char *keys;
     const char *webhook_secret;
     const char *stripe_key;
+    const char *paypal_key;
     const char *payment_key;
     const char *token_key;
     const char *validator_key;
@@ -51,6 +55,7 @@ static const char usage[] =
     "  --validators N         how many validators there are, 0 to 64\n"
     "  --make-keys            make the keys that are absent, and exit\n"
     "  --stripe-key KEY       the only key the Stripe twin accepts (otherwise any)\n"
+    "  --paypal-key ID:SECRET the only credentials the PayPal twin accepts (otherwise any)\n"
     "  --payment-key NAME     metadata member that holds the payment id (acquit_payment_id)\n"
     "  --token-key KEY        the only bearer key the token system accepts (otherwise any)\n"
     "  --validator-key KEY    the only bearer key the validators accept (otherwise any)\n"
@@ -58,8 +63,8 @@ static const char usage[] =
     "  --state FILE           keep the books in this file through a restart\n"
     "  --help\n"
     "\n"
-    "Secrets may come from TWINS_STRIPE_KEY, TWINS_TOKEN_KEY and TWINS_WEBHOOK_SECRET instead: a command\n"
-    "line can be read by everybody.\n";
+    "Secrets may come from TWINS_STRIPE_KEY, TWINS_PAYPAL_KEY, TWINS_TOKEN_KEY and TWINS_WEBHOOK_SECRET\n"
+    "instead: a command line can be read by everybody.\n";
 
 enum option_id {
     OPT_PORT = 1,
@@ -67,6 +72,7 @@ enum option_id {
     OPT_VALIDATORS,
     OPT_MAKE_KEYS,
     OPT_STRIPE,
+    OPT_PAYPAL,
     OPT_PAYMENT,
     OPT_TOKEN,
     OPT_VALIDATOR,
@@ -90,6 +96,9 @@ static bool read_option(int option, struct options *o)
         return true;
     case OPT_STRIPE:
         o->stripe_key = optarg;
+        return true;
+    case OPT_PAYPAL:
+        o->paypal_key = optarg;
         return true;
     case OPT_PAYMENT:
         o->payment_key = optarg;
@@ -122,6 +131,7 @@ static bool read_options(int count, char **arguments, struct options *o)
         {"validators", required_argument, NULL, OPT_VALIDATORS},
         {"make-keys", no_argument, NULL, OPT_MAKE_KEYS},
         {"stripe-key", required_argument, NULL, OPT_STRIPE},
+        {"paypal-key", required_argument, NULL, OPT_PAYPAL},
         {"payment-key", required_argument, NULL, OPT_PAYMENT},
         {"token-key", required_argument, NULL, OPT_TOKEN},
         {"validator-key", required_argument, NULL, OPT_VALIDATOR},
@@ -133,6 +143,7 @@ static bool read_options(int count, char **arguments, struct options *o)
     *o = (struct options){.port = -1,
                           .validators = -1,
                           .stripe_key = getenv("TWINS_STRIPE_KEY"),
+                          .paypal_key = getenv("TWINS_PAYPAL_KEY"),
                           .token_key = getenv("TWINS_TOKEN_KEY"),
                           .webhook_secret = getenv("TWINS_WEBHOOK_SECRET")};
     int option;
@@ -148,6 +159,7 @@ static bool read_options(int count, char **arguments, struct options *o)
 static bool configure(const struct options *o)
 {
     stripe_configure(o->stripe_key, o->payment_key);
+    paypal_configure(o->paypal_key);
     tokens_configure(o->token_key);
     validators_configure(o->validator_key);
     if (webhooks_configure(o->webhook_secret))
@@ -162,6 +174,8 @@ static bool open_state(const char *path)
         {"stripe.intent", stripe_apply_intent},
         {"stripe.refund", stripe_apply_refund},
         {"stripe.key", stripe_apply_key},
+        {"paypal.order", paypal_apply_order},
+        {"paypal.key", paypal_apply_key},
         {"validation", validators_apply},
         {"reservation", tokens_apply},
         {"webhook", webhooks_apply},

@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "control.h"
+#include "paypal_answers.h"
+#include "paypal_orders.h"
+#include "paypal_payments.h"
 #include "stripe_answers.h"
 #include "stripe_intents.h"
 #include "stripe_lists.h"
@@ -15,6 +18,10 @@
 #define STRIPE(method, pattern, point, open, effect)                                                                   \
     {                                                                                                                  \
         method, "/stripe/v1" pattern, BODY_FORM, POINT_STRIPE_##point, &stripe_twin, open, effect                      \
+    }
+#define PAYPAL(method, pattern, point, open, effect)                                                                   \
+    {                                                                                                                  \
+        method, "/paypal/v2" pattern, BODY_JSON, POINT_PAYPAL_##point, &paypal_twin, open, effect                      \
     }
 #define VALIDATOR(method, pattern, point, name)                                                                        \
     {                                                                                                                  \
@@ -45,6 +52,19 @@ static const struct route routes[] = {
     STRIPE("GET", "/balance", BALANCE, stripe_open_balance, stripe_effect_balance),
     {NULL, "/stripe/*", BODY_NONE, POINT_NONE, &stripe_twin, stripe_open_unknown, NULL},
 
+    {"POST", "/paypal/v1/oauth2/token", BODY_FORM, POINT_PAYPAL_TOKEN, &paypal_twin, paypal_open_token,
+     paypal_effect_token},
+    PAYPAL("POST", "/checkout/orders", ORDER, paypal_open_create, paypal_effect_create),
+    PAYPAL("GET", "/checkout/orders/{}", RETRIEVE, paypal_open_retrieve, paypal_effect_retrieve_order),
+    PAYPAL("POST", "/checkout/orders/{}/authorize", AUTHORIZE, paypal_open_authorize, paypal_effect_authorize),
+    PAYPAL("GET", "/payments/authorizations/{}", RETRIEVE, paypal_open_retrieve, paypal_effect_retrieve_entry),
+    PAYPAL("POST", "/payments/authorizations/{}/capture", CAPTURE, paypal_open_capture, paypal_effect_capture),
+    PAYPAL("POST", "/payments/authorizations/{}/void", VOID, paypal_open_void, paypal_effect_void),
+    PAYPAL("GET", "/payments/captures/{}", RETRIEVE, paypal_open_retrieve, paypal_effect_retrieve_entry),
+    PAYPAL("POST", "/payments/captures/{}/refund", REFUND, paypal_open_refund, paypal_effect_refund),
+    PAYPAL("GET", "/payments/refunds/{}", RETRIEVE, paypal_open_retrieve, paypal_effect_retrieve_entry),
+    {NULL, "/paypal/*", BODY_NONE, POINT_NONE, &paypal_twin, paypal_open_unknown, NULL},
+
     VALIDATOR("POST", "", VALIDATE, validate),
     VALIDATOR("POST", "/{}/commit", COMMIT, commit),
     VALIDATOR("POST", "/{}/revoke", REVOKE, revoke),
@@ -67,6 +87,7 @@ static const struct route routes[] = {
     CONTROL("GET", "/requests", control_requests),
     CONTROL("POST", "/clock", control_clock),
     CONTROL("POST", "/stripe/payment_intents/{}/authenticate", control_authenticate),
+    CONTROL("POST", "/paypal/orders/{}/approve", control_approve),
     CONTROL("GET", "/health", control_health),
 };
 

@@ -98,7 +98,8 @@ static void done(struct call *call)
 static void act(struct call *call, const struct plan *plan)
 {
     bool effect = plan->effect == EFFECT_NOW && !call->repeat;
-    bool stored = plan->fails && call->fault.stored && !call->repeat;
+    const struct twin *twin = call->route->twin;
+    bool stored = plan->fails && call->fault.stored && twin && twin->keeps_500 && !call->repeat;
     if (effect)
         call->route->effect(call);
     if (stored)

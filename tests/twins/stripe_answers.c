@@ -93,7 +93,8 @@ static void limit(struct call *call)
                                                           "here https://stripe.com/docs/rate-limits."});
 }
 
-const struct twin stripe_twin = {.fail = fail, .limit = limit, .keep = stripe_key_keep, .done = stripe_key_done};
+const struct twin stripe_twin = {
+    .keeps_500 = true, .fail = fail, .limit = limit, .keep = stripe_key_keep, .done = stripe_key_done};
 
 /* ---- the way in ---- */
 

@@ -852,7 +852,7 @@ static void test_options(void **state)
     options.send_window_ms = 24 * 3600 * 1000; /* a key must outlive the time in which it may be sent */
     assert_null(provider_open(&options, NULL));
     options = options_of("https://api.stripe.com", 1000);
-    options.kind = "paypal";
+    options.kind = "nobody";
     struct err err = {0};
     assert_null(provider_open(&options, &err));
     assert_int_equal(err.code, ERR_CONFIG);

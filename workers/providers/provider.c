@@ -11,7 +11,7 @@
 
 #include "common/mem.h"
 
-static const struct provider_ops *const kinds[] = {&simulated_ops, &stripe_ops};
+static const struct provider_ops *const kinds[] = {&simulated_ops, &stripe_ops, &paypal_ops};
 
 static const struct provider_ops *find_kind(const char *kind)
 {

@@ -41,6 +41,8 @@ struct provider_request {
     const char *currency;
     const char *payment_token; /* authorize */
     const char *description;   /* or NULL */
+    int64_t send_until_ms;     /* wall time after which no effect may be sent (L6); 0: none */
+    int64_t authorized_at_ms;  /* wall time of the authorization's intent: its key is no older; 0 when not known */
 };
 
 struct provider_answer {

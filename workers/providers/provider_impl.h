@@ -28,6 +28,7 @@ struct provider_ops {
 
 extern const struct provider_ops simulated_ops;
 extern const struct provider_ops stripe_ops;
+extern const struct provider_ops paypal_ops;
 
 TAILQ_HEAD(provider_calls, provider_call);
 
