@@ -78,6 +78,7 @@ UNIT_FILTERS := $(wildcard tests/unit/*_cli.c)# programs that the check_*.py com
 UNIT_HELPERS := $(filter-out $(UNIT_TESTS) $(UNIT_FILTERS),$(wildcard tests/unit/*.c))
 PROBE_SOURCES := $(wildcard tests/system/*_probe.c)# programs that system tests drive
 BENCH_SOURCES := $(wildcard tests/bench/*.c)# programs that measurements use
+SIMULATION := $(wildcard tests/simulate/*.c)# in the place of broker, database, clock and what is behind providers
 FUZZ_TESTS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_HELPERS := $(filter-out $(FUZZ_TESTS),$(wildcard tests/fuzz/*.c))
 
@@ -295,9 +296,14 @@ $(B)/system/%: $(B)/obj/tests/system/%.o $(ALL_LIBS)
 $(B)/bench/%: $(B)/obj/tests/bench/%.o $(ALL_LIBS)
 	$(link) $(LIBRARIES)
 
+# its own objects come first: what they define is not taken from the libraries (ADR 3, 25)
+$(B)/simulate: $(call objects,$(SIMULATION)) $(call archives,keeper) $(LIBS)
+	$(link) -Wl,-Map=$@.map $(LIBRARIES)
+
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(call objects,$(FUZZ_HELPERS)) $(ALL_LIBS)
 	$(link) -fsanitize=fuzzer $(LIBRARIES)
 
 SOURCES := $(COMMON) $(CONFIG) $(QUEUES) $(LEDGER) $(WORKERS) $(INGRESS) $(KEEPER) $(OPERATOR) $(MAINS) $(TWINS) \
-    $(UNIT_TESTS) $(UNIT_FILTERS) $(UNIT_HELPERS) $(PROBE_SOURCES) $(BENCH_SOURCES) $(FUZZ_TESTS) $(FUZZ_HELPERS)
+    $(UNIT_TESTS) $(UNIT_FILTERS) $(UNIT_HELPERS) $(PROBE_SOURCES) $(BENCH_SOURCES) $(FUZZ_TESTS) $(FUZZ_HELPERS) \
+    $(SIMULATION)
 -include $(patsubst %.o,%.d,$(call objects,$(SOURCES)) $(B)/gen/embedded_sql.o $(B)/gen/embedded_schema.o)
