@@ -140,7 +140,8 @@ static void want_payment(int i)
     if (topic(i, TOPIC_REPEAT, 100) < 10)
         post_later(at_ms + (int64_t)topic(i, TOPIC_REPEAT, 30000), SHOP, "payment.create", wish->message_id,
                    creation(i, wish->amount));
-    if (topic(i, TOPIC_CONFLICT, 100) < 4)
+    wish->conflict = topic(i, TOPIC_CONFLICT, 100) < 4;
+    if (wish->conflict)
         post_later(at_ms + (int64_t)topic(i, TOPIC_CONFLICT, 2000), SHOP, "payment.create", wish->message_id,
                    creation(i, wish->amount + 1));
     want_cancel(i, at_ms);

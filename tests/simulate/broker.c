@@ -68,6 +68,7 @@ static size_t queue_count;
 static struct consumer *consumers[CONSUMERS_MAX];
 static size_t consumer_count;
 static uint64_t wipes;
+static int looks;
 
 /* --- queues --- */
 
@@ -173,6 +174,10 @@ static void accept(const struct message *message)
         actors_told(message);
         return;
     }
+    bool look = strcmp(message->routing_key, "payment.look") == 0;
+    looks += look;
+    if (look && world_kind() == WORLD_LOSSLESS)
+        return;
     struct parcel *parcel = mem_new(1, sizeof *parcel);
     *parcel = (struct parcel){0};
     message_copy(&parcel->message, message);
@@ -504,6 +509,18 @@ void broker_process_died(struct process *process)
             remove_consumer(i--);
 }
 
+void broker_process_stalled(struct process *process)
+{
+    for (size_t i = 0; i < consumer_count; i++)
+        if (consumers[i]->process == process)
+            give_back(consumers[i]);
+}
+
+int broker_looks(void)
+{
+    return looks;
+}
+
 static void lose(struct parcel *parcel)
 {
     actors_wiped(&parcel->message);
@@ -580,6 +597,7 @@ void broker_start(void)
     static const char *const workers[] = {"authorize", "pop-validate", "token-activate", "refund", "notify", "compensate"};
     queue_count = consumer_count = 0;
     wipes = 0;
+    looks = 0;
     for (size_t i = 0; i < sizeof workers / sizeof *workers; i++)
         add_queues(workers[i]);
 }

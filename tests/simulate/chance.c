@@ -48,6 +48,13 @@ uint64_t chance_of_payment(int payment, int what, uint64_t below)
     return mix(scenario->seed + mix(((uint64_t)payment << 32) + (uint64_t)what + 1)) % below;
 }
 
+enum world_kind world_kind(void)
+{
+    static const enum world_kind kinds[] = {WORLD_CALM, WORLD_LOSSLESS, WORLD_LOSSLESS, WORLD_ROUGH,
+                                            WORLD_ROUGH, WORLD_ROUGH, WORLD_ROUGH, WORLD_ROUGH};
+    return kinds[scenario->seed % (sizeof kinds / sizeof *kinds)];
+}
+
 bool fault(enum fault_kind kind, int per_mille)
 {
     static const char *const texts[] = {
@@ -55,7 +62,8 @@ bool fault(enum fault_kind kind, int per_mille)
         FAULTS(X)
 #undef X
     };
-    if (!in_trouble() || !chance_per_mille(per_mille) || !(scenario->faults & 1U << kind) ||
+    bool loses = kind == CHANCE_WIPED_BROKER || kind == CHANCE_WIPED_QUEUE;
+    if (world_kind() == WORLD_CALM || (loses && world_kind() == WORLD_LOSSLESS) || !in_trouble() || !chance_per_mille(per_mille) || !(scenario->faults & 1U << kind) ||
         happened >= scenario->faults_before)
         return false;
     happened++;

@@ -1,5 +1,6 @@
 /* coverage.c - what was reached at all: a table each for slots, states, reasons, outcomes, faults and deaths */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/fault.h"
@@ -8,8 +9,15 @@
 struct coverage coverage;
 
 /* States that a payment went through: of every prefix of its facts that is one snapshot. */
+static int by_seq(const void *a, const void *b)
+{
+    const struct fact *x = a, *y = b;
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
 static void note_states(const struct facts *facts)
 {
+    qsort(facts->items, facts->count, sizeof *facts->items, by_seq);
     for (size_t count = 1; count <= facts->count; count++) {
         struct facts prefix = {.payment_id = facts->payment_id, .count = count, .items = facts->items};
         struct payment payment;

@@ -281,7 +281,8 @@ static void add_letters(const struct append *append)
         memcpy(row->body, letter->body, letter->body_size);
         row->body[letter->body_size] = '\0';
         memcpy(row->body_sha256, letter->body_sha256, sizeof row->body_sha256);
-        story("DEAD LETTER %s of %s: %s", row->type, row->queue, row->reason);
+        story("DEAD LETTER %s of %s: %s %s", row->type, row->queue, row->reason,
+              json_text(json_array_get(letter->history, json_array_size(letter->history) - 1), "reason", ""));
     }
 }
 
@@ -382,9 +383,11 @@ void database_facts(struct uuid payment, struct facts *ret)
         return;
     ret->items = mem_new(home->count, sizeof *ret->items);
     ret->count = home->count;
+    size_t first = (size_t)chance_below(home->count); /* in any order (L3) */
     for (size_t i = 0; i < home->count; i++) {
-        ret->items[i] = home->rows[i].fact;
-        ret->items[i].actor = mem_text(home->rows[i].fact.actor);
+        const struct row *row = &home->rows[(first + i) % home->count];
+        ret->items[i] = row->fact;
+        ret->items[i].actor = mem_text(row->fact.actor);
         json_incref(ret->items[i].body);
     }
 }

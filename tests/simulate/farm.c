@@ -10,7 +10,7 @@
 
 enum { TROUBLE_EVERY_S = 5, JUMP_MOST_MS = 4000, BEGUN_AGAIN_MOST_MS = 3000 };
 
-static const char *const internal_users[] = {"acquit-worker", "acquit-keeper", "acquit-operator", "acquit-ingress", NULL};
+static const char *const internal_users[] = {"acquit-worker", "acquit-keeper", "acquit-operator", NULL};
 
 struct place {
     const char *name;

@@ -19,6 +19,9 @@ enum {
     STALE_MOST_MS = 10000,
     NETWORK_MOST_MS = 40,
     SLOW_MOST_MS = 8000,
+    STALL_LEAST_S = 110, /* longer than a call's window, its timeout and the visibility horizon together */
+    STALL_MOST_S = 200,
+    SPARED_S = 900,
 };
 
 enum hold_state { HOLD_DECLINED, HOLD_CHALLENGED, HOLD_HELD, HOLD_CAPTURED, HOLD_VOIDED, HOLD_EXPIRED };
@@ -81,6 +84,12 @@ static bool fated(const struct order *order, enum fate fate, uint64_t least, uin
     return value >= least && value < below;
 }
 
+static bool is_spared(const struct order *order)
+{
+    const struct wish *wish = wish_find(order->payment);
+    return wish && wish->stalled;
+}
+
 /* --- books --- */
 
 static struct hold *find_hold(const struct order *order, int64_t seen_us)
@@ -133,6 +142,9 @@ static void run_out(void *arg)
     struct hold *hold = arg;
     if (hold->state == HOLD_HELD || hold->state == HOLD_CHALLENGED)
         set_state(hold, HOLD_EXPIRED);
+    struct wish *wish = wish_find(hold->payment);
+    if (wish && hold->state == HOLD_EXPIRED)
+        wish->may_fail_to_capture = true;
 }
 
 static void customer_answers(void *arg)
@@ -171,7 +183,11 @@ static void authorize(const struct order *order, struct provider_answer *ret)
 
 static void capture(const struct order *order, struct hold *hold, struct provider_answer *ret)
 {
-    if (hold->state == HOLD_HELD && !fated(order, FATE_CAPTURE, 0, 25)) {
+    struct wish *wish = wish_find(order->payment);
+    bool refused = fated(order, FATE_CAPTURE, 0, 25);
+    if (wish)
+        wish->may_fail_to_capture = wish->may_fail_to_capture || refused || hold->state == HOLD_EXPIRED;
+    if (hold->state == HOLD_HELD && !refused) {
         hold->captured = order->amount;
         set_state(hold, HOLD_CAPTURED);
         say(ret, PROVIDER_DONE, "", hold->reference);
@@ -285,6 +301,9 @@ static void send(struct order *order, struct provider_answer *ret)
     if (same_again(order, ret))
         return;
     if (order->keep_error) {
+        struct wish *wish = wish_find(order->payment);
+        if (wish && order->operation == PROVIDER_CAPTURE)
+            wish->may_fail_to_capture = true;
         say(ret, PROVIDER_UNKNOWN, "http_500", "");
         ret->spent = true;
         keep(order, ret, 0);
@@ -293,7 +312,7 @@ static void send(struct order *order, struct provider_answer *ret)
     change(order, ret);
     if (ret->outcome == PROVIDER_UNKNOWN || (ret->outcome == PROVIDER_ABSENT && order->operation == PROVIDER_VOID))
         return;
-    bool dark = ret->outcome == PROVIDER_DONE && fault(CHANCE_DARK, 4);
+    bool dark = ret->outcome == PROVIDER_DONE && !is_spared(order) && fault(CHANCE_DARK, 4);
     keep(order, ret, dark ? now_us + (int64_t)DARK_S * 1000000 : 0);
     if (dark)
         say(ret, PROVIDER_UNKNOWN, "timeout", "");
@@ -405,7 +424,7 @@ static void arrive(void *arg)
     order->answer = heard;
     if (order->error_after)
         say(&order->answer, PROVIDER_UNKNOWN, "http_502", "");
-    int64_t slow = fault(CHANCE_SLOW_ANSWER, 20) ? SLOW_MOST_MS : NETWORK_MOST_MS;
+    int64_t slow = !is_spared(order) && fault(CHANCE_SLOW_ANSWER, 20) ? SLOW_MOST_MS : NETWORK_MOST_MS;
     later(chance_between(1, slow) * 1000, true, answer, order);
 }
 
@@ -416,10 +435,29 @@ static void refuse_connection(void *arg)
     answer(order);
 }
 
+/* The process stands still between its look at the clock and the call. The others take over, and in the end conclude that nothing was ever sent; then it
+ * goes on. If it dies instead, nothing is sent. If it sends, and dies before it hears of it, nobody can know: that is a bound of the promise, so it is spared. */
+static void stall(const struct order *order)
+{
+    struct wish *wish = wish_find(order->payment);
+    if (!wish || !fault(CHANCE_STALL, 8))
+        return;
+    broker_process_stalled(order->process);
+    process_wait(chance_between(STALL_LEAST_S, STALL_MOST_S) * 1000000);
+    wish->stalled = true;
+    process_spare(order->process, (int64_t)SPARED_S * 1000000);
+}
+
 static void dispatch(struct order *order)
 {
-    int64_t way_us = chance_between(1, NETWORK_MOST_MS) * 1000;
     order->left = 1;
+    if (order->operation == PROVIDER_AUTHORIZE && !order->ask)
+        stall(order);
+    int64_t way_us = chance_between(1, NETWORK_MOST_MS) * 1000;
+    if (is_spared(order)) {
+        later(way_us, true, arrive, order);
+        return;
+    }
     if (fault(CHANCE_NOT_SENT, 10)) {
         later(way_us, true, refuse_connection, order);
         return;

@@ -141,10 +141,21 @@ static bool is_accounted(struct uuid command, bool wiped)
     return uuid_is_nil(command) || wiped || database_has_command(command) || has_letter(command);
 }
 
+static bool had_conflict(const struct wish *wish)
+{
+    for (size_t i = 0; i < database_letter_count(); i++)
+        if (uuid_equal(database_letter(i)->command_id, wish->create) &&
+            strcmp(database_letter(i)->reason, "idempotency_conflict") == 0)
+            return true;
+    return wish->create_wiped;
+}
+
 static bool judge_commands(const struct wish *wish)
 {
     if (!is_accounted(wish->create, wish->create_wiped))
         return wrong(wish->id, "payment.create has vanished");
+    if (wish->conflict && !had_conflict(wish))
+        return wrong(wish->id, "two bodies under one key, and nobody was told (L10)");
     if (!is_accounted(wish->cancel, wish->cancel_wiped))
         return wrong(wish->id, "payment.cancel has vanished");
     for (int n = 0; n < REFUNDS_EACH; n++)
@@ -169,6 +180,8 @@ static bool judge_folded(const struct facts *facts, const struct payment *p, con
         return true;
     if (!p->ended || saga_needs_something(facts, p))
         return wrong(p->id, "has not come to its end: %s", saga_state_text(p->state));
+    if (p->state == SAGA_UNCAPTURED_ENDED && !wish->may_fail_to_capture)
+        return wrong(p->id, "the capture was refused, and nobody but us gave a reason to");
     return judge_money(p) && judge_purchase(p) && judge_refunds(p) && judge_told(p, wish);
 }
 
@@ -191,10 +204,20 @@ static bool judge(struct wish *wish)
     return good;
 }
 
+static void note_deaths(void)
+{
+    for (size_t i = 0; i < database_letter_count(); i++)
+        for (int death = DEATH_EXHAUSTED; death <= DEATH_ARCHIVED; death++)
+            coverage.deaths[death] += strcmp(death_text((enum death)death), database_letter(i)->reason) == 0;
+}
+
 const char *oracle_judge(void)
 {
     for (int i = 0; i < scenario->payments; i++)
         if (!judge(&wishes[i]))
             return text;
+    note_deaths();
+    if (world_kind() == WORLD_CALM && broker_looks() > 0)
+        return "nothing went wrong, and the keeper had to look (L4)";
     return NULL;
 }

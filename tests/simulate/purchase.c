@@ -12,6 +12,8 @@ enum {
     NETWORK_MOST_MS = 40,
     TIMEOUT_MS = 3000,
     LATE_MOST_MS = 20000,
+    CALLED_BACK_MOST_MS = 20000,
+    AWAY_MOST_S = 200,
     QUORUM = 2,
     VALIDATORS = 3,
 };
@@ -30,8 +32,9 @@ struct tokens *const purchase_tokens = &token_system;
 struct purchase {
     enum token_state token;
     enum proof_state proof;
-    bool asked;
+    int64_t called_back_us; /* when the validators have called back; 0: not asked yet */
 };
+static int64_t away_until_us;
 static struct purchase purchases[WORLD_PAYMENTS_MAX];
 
 static struct purchase *purchase_of(struct uuid payment)
@@ -131,7 +134,9 @@ static struct call *start(struct call prepared)
     call->pop = (struct pop_answer){.outcome = POP_UNKNOWN};
     call->webhook = (struct webhook_answer){.outcome = WEBHOOK_UNKNOWN, .code = "timeout"};
     int64_t way_us = chance_between(1, NETWORK_MOST_MS) * 1000;
-    if (fault(CHANCE_TIMEOUT_BEFORE, 15)) {
+    if (!call->body && fault(CHANCE_PARTNER_AWAY, 2))
+        away_until_us = now_us + chance_between(5, AWAY_MOST_S) * 1000000;
+    if ((!call->body && now_us < away_until_us) || fault(CHANCE_TIMEOUT_BEFORE, 15)) {
         later(TIMEOUT_MS * 1000, true, answer, call);
         return call;
     }
@@ -253,9 +258,9 @@ struct callback {
 static void call_back(void *arg)
 {
     struct callback *callback = arg;
-    char id[UUID_TEXT_SIZE], name[64];
+    char id[UUID_TEXT_SIZE], name[UUID_TEXT_SIZE];
     uuid_format(callback->payment, id);
-    snprintf(name, sizeof name, "%s:%s", id, names[callback->validator]);
+    uuid_format(uuid_follow_up(callback->payment, "pop.confirm", names[callback->validator]), name);
     json_auto_t *body = json_pack("{s:s, s:o}", "paymentId", id, "vote",
                                   vote_of(callback->payment, callback->validator, callback->amount, callback->currency));
     char *text = json_encode(body);
@@ -279,23 +284,22 @@ static void defer(const struct call *call)
         struct callback *callback = mem_new(1, sizeof *callback);
         *callback = (struct callback){.payment = call->payment, .validator = i, .amount = call->amount};
         memcpy(callback->currency, call->currency, sizeof callback->currency);
-        later(chance_between(100, 20000) * 1000, true, call_back, callback);
+        later(chance_between(100, CALLED_BACK_MOST_MS) * 1000, true, call_back, callback);
     }
 }
 
 static void validate(struct call *call, struct purchase *p)
 {
-    bool first = !p->asked;
-    p->asked = true;
     if (p->proof == PROOF_REVOKED) {
         call->pop.outcome = POP_REVOKED;
         return;
     }
     if (p->proof == PROOF_NONE)
         p->proof = fated(call->payment, FATE_PROOF, 60) ? PROOF_INVALID : PROOF_VALID;
-    if (fated(call->payment, FATE_DEFER, 200)) {
-        if (first)
+    if (fated(call->payment, FATE_DEFER, 200) && (p->called_back_us == 0 || now_us < p->called_back_us)) {
+        if (p->called_back_us == 0)
             defer(call);
+        p->called_back_us = p->called_back_us ? p->called_back_us : now_us + CALLED_BACK_MOST_MS * INT64_C(2000);
         call->pop.outcome = POP_DEFERRED;
         return;
     }
@@ -450,6 +454,7 @@ enum proof_state purchase_proof(struct uuid payment)
 void purchase_start(void)
 {
     memset(purchases, 0, sizeof purchases);
+    away_until_us = 0;
 }
 
 void purchase_end(void)

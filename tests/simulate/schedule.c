@@ -100,7 +100,7 @@ struct process {
     struct loop loop;
     struct task *first, *last;
     struct loop_source *sources;
-    int64_t jump_ms;
+    int64_t jump_ms, spared_until_us;
     struct process *next;
 };
 
@@ -266,9 +266,10 @@ static void bury(struct process *process)
 
 void process_kill(struct process *process)
 {
-    if (!process->alive)
+    if (!process->alive || now_us < process->spared_until_us)
         return;
-    story("%s dies", process->name);
+    if (process_died)
+        story("%s dies", process->name);
     bury(process);
     if (process == running)
         leave(); /* for ever */
@@ -278,9 +279,14 @@ void process_kill(struct process *process)
     }
 }
 
+void process_spare(struct process *process, int64_t us)
+{
+    process->spared_until_us = now_us + us;
+}
+
 void process_may_die(void)
 {
-    if (running && fault(CHANCE_CRASH, 2))
+    if (running && now_us >= running->spared_until_us && fault(CHANCE_CRASH, 2))
         process_kill(running);
 }
 
@@ -336,6 +342,7 @@ void schedule_end(void)
     for (struct process *process = processes, *next; process; process = next) {
         next = process->next;
         process_died = NULL;
+        process->spared_until_us = 0;
         if (process->alive)
             process_kill(process);
         free(process);
@@ -363,7 +370,7 @@ void fault_arm_from_environment(void)
 
 void fault_pass(enum fault_point point)
 {
-    if (!running || !fault(CHANCE_CRASH, 3))
+    if (!running || now_us < running->spared_until_us || !fault(CHANCE_CRASH, 3))
         return;
     coverage.points[point]++;
     process_kill(running);

@@ -49,6 +49,8 @@
     X(SLOW_ANSWER, "slow answer")                                                                                      \
     X(EXPIRED_HOLD, "expired hold")         /* an authorization runs out at the provider */                            \
     X(CLOCK_JUMP, "clock jump")             /* of one process, forwards or back */                                     \
+    X(STALL, "stalled process")             /* frozen between its look at the clock and its call */                    \
+    X(PARTNER_AWAY, "partner away")         /* token system and validators, for minutes */                             \
     X(REPLAY, "replay in trouble")          /* an operator, or two, send a dead letter again while things go wrong */
 /* clang-format on */
 enum fault_kind {
@@ -73,6 +75,14 @@ struct scenario {
     bool tell;         /* print the story */
 };
 enum { WORLD_PAYMENTS_MAX = 64, FAULTS_UNLIMITED = 1 << 30 };
+
+/* What a world allows; follows from its seed. */
+enum world_kind {
+    WORLD_ROUGH,    /* everything */
+    WORLD_LOSSLESS, /* the broker loses nothing, and the keeper's looks are lost: L4 must do without */
+    WORLD_CALM,     /* no fault at all, so the keeper must have nothing to look at */
+};
+enum world_kind world_kind(void);
 
 uint64_t chance_below(uint64_t below);
 int64_t chance_between(int64_t least, int64_t most);
@@ -108,6 +118,8 @@ void process_jump(struct process *process, int64_t ms); /* its wall clock */
 /* The process waits; others go on. It may die here. */
 void process_wait(int64_t delay_us);
 void process_may_die(void);
+/* It does not die for so long: what it is about to do, nobody else could find out (docs/simulation.md). */
+void process_spare(struct process *process, int64_t us);
 /* Called for each process that dies, before its memory is forgotten. */
 extern void (*process_died)(struct process *process);
 
@@ -130,6 +142,8 @@ void broker_end(void);
 /* What somebody outside publishes; takes nothing over. */
 void broker_publish(const struct message *message);
 void broker_process_died(struct process *process);
+void broker_process_stalled(struct process *process); /* its connection is given up */
+int broker_looks(void);                               /* how often a keeper wanted a look */
 void broker_wipe(const char *queue); /* NULL: all of it */
 bool broker_empty(void);
 size_t broker_queue_count(void);
@@ -191,6 +205,9 @@ struct wish {
     int64_t amount;
     struct uuid create, cancel, refunds[REFUNDS_EACH]; /* command ids; nil: not asked for */
     bool cancel_wiped, refund_wiped[REFUNDS_EACH];
+    bool conflict;      /* payment.create was published with two bodies */
+    bool stalled;       /* a call of it was sent after everybody else had given it up */
+    bool may_fail_to_capture; /* the provider had a reason of its own to refuse it */
     unsigned told; /* bit of enum told: ends that anybody was told */
 };
 enum told { TOLD_COMPLETED = 1, TOLD_FAILED = 2, TOLD_CANCELLED = 4 };
