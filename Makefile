@@ -48,7 +48,11 @@ FLAGS_fuzz := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no
 BUILD_fuzzcoverage := build/fuzzcoverage
 FLAGS_fuzzcoverage := -w -U_FORTIFY_SOURCE -O0 -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping
 
-B := $(or $(BUILD_$(VARIANT)),$(error VARIANT is plain, asan, coverage, fuzz or fuzzcoverage))
+# rules of the saga that can be taken out while it runs (common/mutant.h); only its simulate is meant to be used
+BUILD_mutants := build/mutants
+FLAGS_mutants := $(FLAGS_plain) -DACQUIT_MUTANTS
+
+B := $(or $(BUILD_$(VARIANT)),$(error VARIANT is plain, asan, coverage, fuzz, fuzzcoverage or mutants))
 ifneq ($(filter fuzz fuzzcoverage,$(VARIANT)),)
 CC := clang
 endif
@@ -174,6 +178,19 @@ fuzzcoverage:                                       ## which lines the fuzz targ
 	@tests/farm/install-packages
 	@$(MAKE) VARIANT=fuzzcoverage fuzzers
 	@$(PYTHON) tests/fuzz/coverage.py build/fuzzcoverage $(if $(T),'$(T)')
+
+.PHONY: simulate
+simulate:                                           ## a million payments with all that can go wrong, from one seed; SEED=n, PAYMENTS=n
+	@tests/farm/install-packages
+	@$(MAKE) build/simulate
+	@$(PYTHON) tests/simulate/check_link.py build/simulate.map
+	@build/simulate --seed $(or $(SEED),1) --payments $(or $(PAYMENTS),1000000) --tables --shrink
+
+.PHONY: mutants
+mutants:                                            ## each rule of the saga taken out: does the simulation notice?
+	@tests/farm/install-packages
+	@$(MAKE) VARIANT=mutants build/mutants/simulate
+	@build/mutants/simulate --mutants --seed $(or $(SEED),1)
 
 .PHONY: bench
 bench:                                              ## payments a second, and what broker, database and ledger can do; T=flows|ledger

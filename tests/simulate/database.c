@@ -10,6 +10,7 @@
 
 #include "common/json.h"
 #include "common/mem.h"
+#include "common/mutant.h"
 #include "ledger/read.h"
 #include "tests/simulate/simulate.h"
 
@@ -110,11 +111,12 @@ static void add_command(const struct new_command *command)
 static bool add_fact(struct home *home, const struct new_fact *fact)
 {
     const struct row *parent = *fact->with ? find_row(home, fact->with) : NULL;
-    if (*fact->with && (!parent || parent->xid != ledger.xid))
+    if (*fact->with && (!parent || parent->xid != ledger.xid) && !MUTANT(DEPENDENTS_ANYWAY))
         return false;
-    if (!uuid_is_nil(fact->command) && strcmp(command_sha256(fact->command), fact->command_sha256) != 0)
+    if (!uuid_is_nil(fact->command) && strcmp(command_sha256(fact->command), fact->command_sha256) != 0 &&
+        !MUTANT(KEYS_UNGUARDED))
         return false;
-    if (find_row(home, fact->slot))
+    if (find_row(home, fact->slot) && !(MUTANT(SLOTS_TWICE) && slot_parse(fact->slot).kind != SLOT_AUTH))
         return false;
     if (home->count == home->capacity) {
         home->capacity = home->capacity ? 2 * home->capacity : 16;
@@ -137,7 +139,8 @@ static void close_authorization(struct home *home, const struct new_fact *abort)
 {
     struct new_fact closing = {.slot = "auth:1", .outcome = "closed", .cause = abort->cause};
     memcpy(closing.actor, abort->actor, sizeof closing.actor);
-    add_fact(home, &closing);
+    if (!MUTANT(NOT_CLOSED))
+        add_fact(home, &closing);
 }
 
 /* The ranks of ledger/store.c. */
@@ -237,7 +240,7 @@ static int add_transfers(const struct append *append, struct err *err)
     for (size_t i = 0; i < append->transfer_count; i++) {
         const struct new_transfer *transfer = &append->transfers[i];
         struct home *home = make_home(transfer->payment_id);
-        if (!won(home, transfer->slot))
+        if (!won(home, transfer->slot) && !MUTANT(TRANSFERS_ANYWAY)) /* L8 */
             continue;
         if (!fits_its_hold(home, transfer))
             return err_set(err, ERR_INTERNAL, "transfer of %s fits neither its fact nor its hold", transfer->slot);

@@ -172,12 +172,14 @@ static void authorize(const struct order *order, struct provider_answer *ret)
         say(ret, PROVIDER_ACTION, "requires_action", hold->reference);
         if (fated(order, FATE_CHALLENGE, 0, 850)) /* else nobody answers it */
             later(chance_between(1, 90) * 1000000, true, customer_answers, hold);
+        else if (fated(order, FATE_CHALLENGE, 850, 950))
+            later(chance_between(10, 300) * 1000000, true, run_out, hold);
     } else {
         set_state(hold, HOLD_HELD);
         say(ret, PROVIDER_DONE, "", hold->reference);
     }
-    if (fault(CHANCE_EXPIRED_HOLD, 10))
-        later(chance_between(1, 300) * 1000000, true, run_out, hold);
+    if (fault(CHANCE_EXPIRED_HOLD, 30))
+        later(chance_between(10, 60000) * 1000, true, run_out, hold);
     story("GATEWAY %s authorizes %s: %d", order->provider, order->key + 37, (int)hold->state);
 }
 

@@ -15,12 +15,14 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "tests/simulate/mutants.h"
 #include "tests/simulate/world.h"
 
 enum {
     EXIT_WRONG_USAGE = 2,
     CHUNK = 25,     /* worlds of one process */
     JOBS_MAX = 64,
+    MUTANT_S = 60, /* a mutant has to be found by then */
     FAULTS_ALL = (1 << FAULT_KIND_COUNT) - 1,
 };
 
@@ -28,7 +30,7 @@ struct options {
     uint64_t seed;
     long payments;
     int jobs;
-    bool until_failure, shrink, story, tables;
+    bool until_failure, shrink, story, tables, mutants;
     uint32_t faults;
     int faults_before;
     uint64_t without;
@@ -66,6 +68,8 @@ static void usage(FILE *out)
           "  --without-fault NAME none of this kind; may be given several times\n"
           "  --leave-out MASK     payments that are left out, a bit each\n"
           "  --tables             prints what was reached; what was not is a failure\n"
+          "  --mutant NAME        with that rule taken out (build/mutants/simulate)\n"
+          "  --mutants            every rule of the table taken out, one after the other, until that is found\n"
           "  --config FILE        (default tests/simulate/simulate.conf)\n"
           "\n"
           "Exit codes: 0 all was well, 1 it was not, 2 usage.\n",
@@ -144,6 +148,8 @@ static bool try(const struct scenario *what, struct report *ret)
     return ret->good;
 }
 
+static const char *mutant_named; /* by --mutant */
+
 /* --- making it smaller --- */
 
 /* Still wrong without these? Then it stays so. */
@@ -200,7 +206,7 @@ static void shrink(struct scenario *best, struct report *report)
 
 static void print_way_back(const struct scenario *what)
 {
-    printf("again: build/simulate --seed %" PRIu64 " --payments %d", what->seed, what->payments);
+    printf("again: build/%ssimulate --seed %" PRIu64 " --payments %d", MUTANTS_MADE ? "mutants/" : "", what->seed, what->payments);
     if (what->without)
         printf(" --leave-out 0x%" PRIx64, what->without);
     if (what->faults_before != FAULTS_UNLIMITED)
@@ -208,6 +214,8 @@ static void print_way_back(const struct scenario *what)
     for (int kind = 0; kind < FAULT_KIND_COUNT; kind++)
         if (!(what->faults & 1U << kind))
             printf(" --without-fault %s", fault_names[kind]);
+    if (mutant_named)
+        printf(" --mutant %s", mutant_named);
     puts(" --story");
 }
 
@@ -255,17 +263,26 @@ static int worlds_of(const struct options *options, long done)
     return left > CHUNK ? CHUNK : left < 1 ? 1 : (int)left;
 }
 
-static int run(const struct options *options)
+static bool is_over(const struct options *options, const struct timespec *begun)
+{
+    return options->mutants && seconds_since(begun) > MUTANT_S;
+}
+
+/* Runs the worlds, a few processes at a time. The first report that something was wrong, or one that all was well. */
+static void run_worlds(const struct options *options, struct coverage *all, struct report *ret)
 {
     struct child children[JOBS_MAX];
-    static struct coverage all;
     static struct report report;
     struct timespec begun;
     clock_gettime(CLOCK_MONOTONIC, &begun);
     long done = 0;
-    int under_way = 0, wrong = 0, oldest = 0;
-    while ((options->until_failure || done < options->payments || under_way > 0) && (!wrong || under_way > 0)) {
-        if (under_way < options->jobs && !wrong && (options->until_failure || done < options->payments)) {
+    int under_way = 0, oldest = 0;
+    *ret = (struct report){.good = true};
+    for (;;) {
+        bool more = ret->good && (options->until_failure || done < options->payments) && !is_over(options, &begun);
+        if (!more && under_way == 0)
+            return;
+        if (more && under_way < options->jobs) {
             int worlds = worlds_of(options, done);
             begin_child(&children[(oldest + under_way++) % JOBS_MAX], scenario_of(options, done), worlds);
             done += (long)worlds * WORLD_PAYMENTS_MAX;
@@ -274,10 +291,48 @@ static int run(const struct options *options)
         end_child(&children[oldest], &report);
         oldest = (oldest + 1) % JOBS_MAX;
         under_way--;
-        coverage_add(&all, &report.coverage);
-        if (!report.good && !wrong++)
-            tell_failure(options, &report);
+        coverage_add(all, &report.coverage);
+        if (!report.good && ret->good)
+            *ret = report;
     }
+}
+
+/* "make mutants" */
+static int run_mutants(struct options options)
+{
+    int missed = 0;
+    options.until_failure = true;
+    printf("%-28s %-5s %-9s %8s  %s\n", "taken out", "law", "seed", "seconds", "found by");
+    for (size_t i = 0; i < mutant_count(); i++) {
+        static struct coverage all;
+        static struct report report;
+        struct timespec begun;
+        const struct mutant *mutant = mutant_at(i);
+        clock_gettime(CLOCK_MONOTONIC, &begun);
+        mutant_activate(mutant->name);
+        run_worlds(&options, &all, &report);
+        missed += report.good;
+        printf("%-28s %-5s ", mutant->name, mutant->law);
+        if (report.good)
+            printf("%-9s %8.1f  NOT FOUND: %s\n", "-", seconds_since(&begun), mutant->text);
+        else
+            printf("%-9" PRIu64 " %8.1f  %s\n", report.failed.seed, seconds_since(&begun), report.wrong);
+        fflush(stdout);
+    }
+    printf("%zu mutants, %d not found\n", mutant_count(), missed);
+    return missed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int run(const struct options *options)
+{
+    static struct coverage all;
+    static struct report report;
+    struct timespec begun;
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    run_worlds(options, &all, &report);
+    bool wrong = !report.good;
+    if (wrong)
+        tell_failure(options, &report);
     int zeros = options->tables && !wrong ? coverage_print(&all) : 0;
     double took = seconds_since(&begun);
     printf("%s%" PRIu64 " payments in %" PRIu64 " worlds, %" PRIu64 " events, %.1f s, %.0f payments a second\n",
@@ -304,6 +359,7 @@ static bool read_options(int argc, char **argv, struct options *ret)
         {"faults-before", required_argument, NULL, 'b'}, {"without-fault", required_argument, NULL, 'w'},
         {"leave-out", required_argument, NULL, 'l'},     {"tables", no_argument, NULL, 'T'},
         {"config", required_argument, NULL, 'c'},        {"help", no_argument, NULL, 'h'},
+        {"mutant", required_argument, NULL, 'm'},        {"mutants", no_argument, NULL, 'M'},
         {0}};
     for (int c, kind; (c = getopt_long(argc, argv, "", known, NULL)) != -1;)
         switch (c) {
@@ -339,6 +395,16 @@ static bool read_options(int argc, char **argv, struct options *ret)
         case 'T':
             ret->tables = true;
             break;
+        case 'm':
+            if (!MUTANTS_MADE || !mutant_activate(optarg))
+                return false;
+            mutant_named = optarg;
+            break;
+        case 'M':
+            if (!MUTANTS_MADE)
+                return false;
+            ret->mutants = true;
+            break;
         case 'c':
             ret->config = optarg;
             break;
@@ -371,7 +437,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", err.text);
         return EXIT_FAILURE;
     }
-    int code = run(&options);
+    int code = options.mutants ? run_mutants(options) : run(&options);
     farm_close();
     return code;
 }

@@ -71,7 +71,6 @@ struct scenario {
     uint64_t without;  /* bit i: payment i is left out */
     uint32_t faults;   /* bit i: faults of kind i may happen */
     int faults_before; /* no fault happens from the n-th on */
-    int mutant;        /* 0: none */
     bool tell;         /* print the story */
 };
 enum { WORLD_PAYMENTS_MAX = 64, FAULTS_UNLIMITED = 1 << 30 };
