@@ -347,6 +347,7 @@ bool saga_held(const struct facts *facts, struct uuid command)
     snprintf(prefix, sizeof prefix, "dead:%s:", id);
     for (size_t i = 0; i < facts->count; i++)
         if (strncmp(facts->items[i].slot, prefix, strlen(prefix)) == 0 &&
+            (json_bool(facts->items[i].body, "held", true) || MUTANT(ENDED_IS_HELD)) &&
             !was_replayed(facts, json_text(facts->items[i].body, "deadLetter", "")))
             return true;
     return false;

@@ -260,8 +260,11 @@ static void operator_looks(void *arg)
     for (size_t i = 0; i < database_letter_count(); i++) {
         struct ledger_letter *letter = database_letter(i);
         bool held;
+        if (letter->settled)
+            continue;
         int words = words_on(letter, &held);
-        if (in_trouble() && fault(CHANCE_REPLAY, 15)) {
+        letter->settled = words > 0 || !held;
+        if (in_trouble() && fault(CHANCE_REPLAY, 60)) {
             say_word(letter, "deadletter.replay", words + 1, "anna");
             if (chance_per_mille(500))
                 say_word(letter, "deadletter.replay", words + 1, "bert");
@@ -277,7 +280,9 @@ bool actors_desk_clear(void)
 {
     for (size_t i = 0; i < database_letter_count(); i++) {
         bool held;
-        if (words_on(database_letter(i), &held) == 0 && held)
+        struct ledger_letter *letter = database_letter(i);
+        letter->settled = letter->settled || words_on(letter, &held) > 0 || !held;
+        if (!letter->settled)
             return false;
     }
     return true;

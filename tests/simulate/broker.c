@@ -21,12 +21,13 @@ enum {
     DELIVERY_LIMIT = 20,
     NETWORK_US = 700, /* one way takes up to so long */
     OVERTAKEN_MAX = 8,
+    CURSE_US = 30000, /* whoever takes a cursed message dies within */
 };
 
 struct parcel {
     struct message message;
     int deliveries;
-    bool redelivered;
+    bool redelivered, cursed;
     struct parcel *next;
 };
 
@@ -181,6 +182,8 @@ static void accept(const struct message *message)
     struct parcel *parcel = mem_new(1, sizeof *parcel);
     *parcel = (struct parcel){0};
     message_copy(&parcel->message, message);
+    parcel->cursed = strncmp(exchange, EXCHANGE_DEAD, strlen(EXCHANGE_DEAD)) != 0 && chance_per_mille(200) &&
+                     fault(CHANCE_CURSED, 1);
     if (strncmp(exchange, "acquit.wait.", 12) != 0) {
         put(route(exchange, message->routing_key), parcel);
         return;
@@ -235,9 +238,15 @@ static void dead_letter_by_broker(struct queue *queue, struct parcel *parcel)
                                   message->routing_key, "count", 1, "time", (json_int_t)(now_us / 1000000), "reason",
                                   "delivery_limit"));
     parcel->deliveries = 0;
+    parcel->cursed = false;
     parcel->redelivered = false;
     story("the delivery limit ends %s", message->routing_key);
     put(route(EXCHANGE_DEAD, queue->name), parcel);
+}
+
+static void strike(void *arg)
+{
+    process_kill(arg);
 }
 
 static void arrive(void *arg)
@@ -267,6 +276,8 @@ static void deliver(struct consumer *consumer, struct queue *queue, struct parce
     parcel->deliveries++;
     struct kept *kept = mem_new(1, sizeof *kept);
     *kept = (struct kept){consumer, delivery, NULL};
+    if (parcel->cursed)
+        later((int64_t)chance_below(CURSE_US), true, strike, consumer->process);
     process_call(consumer->process, arrive, kept);
 }
 

@@ -22,6 +22,7 @@ enum {
     EXIT_WRONG_USAGE = 2,
     CHUNK = 25,     /* worlds of one process */
     JOBS_MAX = 64,
+    WORLD_S = 40,  /* a world that takes longer is ended */
     MUTANT_S = 60, /* a mutant has to be found by then */
     FAULTS_ALL = (1 << FAULT_KIND_COUNT) - 1,
 };
@@ -86,6 +87,7 @@ static void run_scenarios(struct scenario first, int count, int fd)
         struct scenario what = first;
         what.seed += (uint64_t)i;
         report->failed = what;
+        alarm(WORLD_S);
         report->good = world_run(&what, report->wrong);
     }
     fflush(stdout);

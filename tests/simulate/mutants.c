@@ -21,6 +21,7 @@ static const struct mutant mutants[] = {
     {"RESTS_ON_ONE", "L4", "a command rests on the first of its facts alone: who commits the last vote says nothing"},
     {"KEEPER_BLIND", "L4", "nobody looks at a payment that stands still"},
     {"ARCHIVED_UNSAID", "L4", "who archives a dead letter says nothing of what follows"},
+    {"ENDED_IS_HELD", "L4", "a command whose death ended its payment is never said again, although undoing needs it"},
     {"KEY_OF_THE_MOMENT", "L5", "each call has a new idempotency key"},
     {"CAPTURE_AFTER_ABORT", "L5", "a capture does not look at the decision once more before its call"},
     {"UNSENT_FORGOTTEN", "L5", "an intent that an abort overtook leaves no doubt"},

@@ -315,9 +315,9 @@ bool world_idle(void)
     return events.awake == 0;
 }
 
-bool schedule_run(bool (*done)(void), int64_t until_us)
+bool schedule_run(bool (*done)(void), int64_t until_us, uint64_t events_most)
 {
-    while (events.count > 0) {
+    while (events.count > 0 && events_most-- > 0) {
         struct event event = take_event();
         now_us = event.at_us;
         coverage.events++;

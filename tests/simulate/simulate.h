@@ -49,6 +49,7 @@
     X(SLOW_ANSWER, "slow answer")                                                                                      \
     X(EXPIRED_HOLD, "expired hold")         /* an authorization runs out at the provider */                            \
     X(CLOCK_JUMP, "clock jump")             /* of one process, forwards or back */                                     \
+    X(CURSED, "cursed message")             /* whoever takes it dies, until the broker gives it up */                  \
     X(STALL, "stalled process")             /* frozen between its look at the clock and its call */                    \
     X(PARTNER_AWAY, "partner away")         /* token system and validators, for minutes */                             \
     X(REPLAY, "replay in trouble")          /* an operator, or two, send a dead letter again while things go wrong */
@@ -122,8 +123,8 @@ void process_spare(struct process *process, int64_t us);
 /* Called for each process that dies, before its memory is forgotten. */
 extern void (*process_died)(struct process *process);
 
-/* Runs events until `done` says so; false when there is nothing left to happen or the time is over. */
-bool schedule_run(bool (*done)(void), int64_t until_us);
+/* Runs events until `done` says so; false when there is nothing left to happen or time or events are over. */
+bool schedule_run(bool (*done)(void), int64_t until_us, uint64_t events_most);
 void schedule_start(void);
 void schedule_end(void);
 
@@ -155,6 +156,7 @@ struct ledger_letter {
     struct uuid id, payment_id, command_id;
     char *queue, *type, *reason, *publisher, *message_id, *body;
     char body_sha256[65];
+    bool settled;    /* a person's word stands, or none is waited for */
     int64_t said_us; /* when the operator said something of it, 0: never */
 };
 void database_start(void);

@@ -4,7 +4,7 @@
 
 #include "tests/simulate/world.h"
 
-enum { REST_LOOKED_FOR_S = 15, OVER_AFTER_H = 72 };
+enum { REST_LOOKED_FOR_S = 15, OVER_AFTER_H = 30, EVENTS_MOST = 200000 };
 
 static bool at_rest;
 
@@ -47,7 +47,7 @@ static void end(void)
 bool world_run(const struct scenario *what, char ret_wrong[static WRONG_SIZE])
 {
     begin(what);
-    bool rested = schedule_run(is_at_rest, (int64_t)OVER_AFTER_H * 3600 * 1000000);
+    bool rested = schedule_run(is_at_rest, (int64_t)OVER_AFTER_H * 3600 * 1000000, EVENTS_MOST);
     const char *wrong = oracle_judge();
     snprintf(ret_wrong, WRONG_SIZE, "%s", wrong ? wrong : rested ? "" : "the world does not come to rest");
     coverage.worlds++;
