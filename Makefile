@@ -141,7 +141,7 @@ chaos:                                              ## every fault at every call
 	@ACQUIT_CHAOS=$(or $(EACH),30) ACQUIT_TEST_SECONDS=7200 $(PYTHON) tests/run.py --build build -k 'test_matrix'
 
 .PHONY: units
-units: $(UNITS) $(PROBES) $(BENCHES)
+units: $(UNITS) $(PROBES) $(BENCHES) $(if $(filter plain,$(VARIANT)),$(B)/simulate)
 
 .PHONY: asan
 asan:                                               ## the same tests with all programs under the sanitizers; T=name

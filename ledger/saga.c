@@ -332,7 +332,8 @@ bool may_void(const struct payment *p, int n)
         return false;
     if (MUTANT(VOID_BEFORE_DECISION) && p->decision_kind == UNDECIDED) /* L7 */
         return true;
-    return p->decision_kind == ABORT || (n == p->commit && holds(p->capture, "refused") && !MUTANT(REFUSED_CAPTURE_STAYS));
+    return p->decision_kind == ABORT ||
+           (n == p->commit && holds(p->capture, "refused") && !MUTANT(REFUSED_CAPTURE_STAYS));
 }
 
 bool votes_positive(const struct payment *p, int *ret_n)

@@ -16,8 +16,20 @@
 struct wish wishes[WORLD_PAYMENTS_MAX];
 
 /* What of a payment is decided by what: the second argument of chance_of_payment(). */
-enum topic { TOPIC_AMOUNT, TOPIC_FLOW, TOPIC_ROUTES, TOPIC_DEADLINE, TOPIC_AT, TOPIC_REPEAT, TOPIC_CONFLICT, TOPIC_CANCEL,
-             TOPIC_CANCEL_AT, TOPIC_REFUND, TOPIC_REFUND_AT = 20, TOPIC_REFUND_AMOUNT = 30 };
+enum topic {
+    TOPIC_AMOUNT,
+    TOPIC_FLOW,
+    TOPIC_ROUTES,
+    TOPIC_DEADLINE,
+    TOPIC_AT,
+    TOPIC_REPEAT,
+    TOPIC_CONFLICT,
+    TOPIC_CANCEL,
+    TOPIC_CANCEL_AT,
+    TOPIC_REFUND,
+    TOPIC_REFUND_AT = 20,
+    TOPIC_REFUND_AMOUNT = 30
+};
 
 enum {
     BEGIN_WITHIN_MS = 20000,
@@ -85,8 +97,8 @@ static json_t *creation(int i, int64_t amount)
                              wishes[i].dual ? "dual" : "plain");
     if (wishes[i].dual)
         json_object_set_new(body, "tokens", json_pack("{s:s, s:i}", "id", "seat", "quantity", 2));
-    json_object_set_new(body, "preferredGateways", two ? json_pack("[s, s]", first, *first == 'a' ? "beta" : "alpha")
-                                                       : json_pack("[s]", first));
+    json_object_set_new(body, "preferredGateways",
+                        two ? json_pack("[s, s]", first, *first == 'a' ? "beta" : "alpha") : json_pack("[s]", first));
     if (topic(i, TOPIC_DEADLINE, 100) < 12)
         json_object_set_new(body, "expiresInMs", json_integer(1000 + (json_int_t)topic(i, TOPIC_DEADLINE, 60000)));
     return body;
@@ -118,8 +130,8 @@ static void want_refunds(int i, int64_t at_ms)
         if (chance_of_payment(i, amount, 3) > 0)
             json_object_set_new(body, "amount",
                                 json_integer(1 + (json_int_t)chance_of_payment(i, amount, (uint64_t)wishes[i].amount)));
-        int64_t when = at_ms + (chance_of_payment(i, TOPIC_REFUND_AT, 2) ? 400 : 40000) +
-                       (int64_t)chance_of_payment(i, at, 1000);
+        int64_t when =
+            at_ms + (chance_of_payment(i, TOPIC_REFUND_AT, 2) ? 400 : 40000) + (int64_t)chance_of_payment(i, at, 1000);
         post_later(when, SHOP, "payment.refund", name, body);
     }
 }
@@ -155,9 +167,8 @@ void actors_told_json(const json_t *event)
     static const struct {
         const char *type;
         enum told told;
-    } ends[] = {{"payment.completed", TOLD_COMPLETED},
-                {"payment.failed", TOLD_FAILED},
-                {"payment.cancelled", TOLD_CANCELLED}};
+    } ends[] = {
+        {"payment.completed", TOLD_COMPLETED}, {"payment.failed", TOLD_FAILED}, {"payment.cancelled", TOLD_CANCELLED}};
     struct uuid payment;
     const char *type = json_text(event, "type", "");
     if (uuid_parse(json_text(json_object_get(event, "data"), "paymentId", ""), &payment) != 0)
@@ -268,7 +279,8 @@ static void operator_looks(void *arg)
             say_word(letter, "deadletter.replay", words + 1, "anna");
             if (chance_per_mille(500))
                 say_word(letter, "deadletter.replay", words + 1, "bert");
-        } else if (!in_trouble() && held && words == 0 && (letter->said_us == 0 || letter->said_us + (int64_t)SAID_AGAIN_S * 1000000 <= now_us)) {
+        } else if (!in_trouble() && held && words == 0 &&
+                   (letter->said_us == 0 || letter->said_us + (int64_t)SAID_AGAIN_S * 1000000 <= now_us)) {
             letter->said_us = now_us;
             say_word(letter, is_hopeless(letter) ? "deadletter.discard" : "deadletter.replay", 1, "anna");
         }

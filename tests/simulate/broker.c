@@ -223,7 +223,8 @@ static struct consumer *somebody(const struct queue *queue)
     struct consumer *able[CONSUMERS_MAX];
     size_t count = 0;
     for (size_t i = 0; i < consumer_count; i++)
-        if (!consumers[i]->paused && reads(consumers[i], queue) && open_deliveries(consumers[i]) < consumers[i]->prefetch)
+        if (!consumers[i]->paused && reads(consumers[i], queue) &&
+            open_deliveries(consumers[i]) < consumers[i]->prefetch)
             able[count++] = consumers[i];
     return count ? able[chance_below(count)] : NULL;
 }
@@ -268,10 +269,8 @@ static void deliver(struct consumer *consumer, struct queue *queue, struct parce
     *open = (struct unacknowledged){parcel, queue, ++consumer->tags, consumer->unacknowledged};
     consumer->unacknowledged = open;
     struct delivery *delivery = mem_new(1, sizeof *delivery);
-    *delivery = (struct delivery){.queue = queue->name,
-                                  .tag = open->tag,
-                                  .generation = consumer->generation,
-                                  .redelivered = parcel->redelivered};
+    *delivery = (struct delivery){
+        .queue = queue->name, .tag = open->tag, .generation = consumer->generation, .redelivered = parcel->redelivered};
     message_copy(&delivery->message, &parcel->message);
     parcel->deliveries++;
     struct kept *kept = mem_new(1, sizeof *kept);
@@ -315,8 +314,8 @@ static void give_back(struct consumer *consumer)
 }
 
 struct consumer *consumer_new(struct loop *loop, const struct broker_options *options, const char *const *names,
-                              size_t count, int prefetch,
-                              void (*on_delivery)(void *arg, struct delivery *delivery), void *arg, struct err *err)
+                              size_t count, int prefetch, void (*on_delivery)(void *arg, struct delivery *delivery),
+                              void *arg, struct err *err)
 {
     (void)loop;
     (void)options;
@@ -605,7 +604,8 @@ static void add_queues(const char *worker)
 
 void broker_start(void)
 {
-    static const char *const workers[] = {"authorize", "pop-validate", "token-activate", "refund", "notify", "compensate"};
+    static const char *const workers[] = {"authorize", "pop-validate", "token-activate",
+                                          "refund",    "notify",       "compensate"};
     queue_count = consumer_count = 0;
     wipes = 0;
     looks = 0;

@@ -50,8 +50,8 @@ uint64_t chance_of_payment(int payment, int what, uint64_t below)
 
 enum world_kind world_kind(void)
 {
-    static const enum world_kind kinds[] = {WORLD_CALM, WORLD_LOSSLESS, WORLD_LOSSLESS, WORLD_ROUGH,
-                                            WORLD_ROUGH, WORLD_ROUGH, WORLD_ROUGH, WORLD_ROUGH};
+    static const enum world_kind kinds[] = {WORLD_CALM,  WORLD_LOSSLESS, WORLD_LOSSLESS, WORLD_ROUGH,
+                                            WORLD_ROUGH, WORLD_ROUGH,    WORLD_ROUGH,    WORLD_ROUGH};
     return kinds[scenario->seed % (sizeof kinds / sizeof *kinds)];
 }
 
@@ -63,8 +63,8 @@ bool fault(enum fault_kind kind, int per_mille)
 #undef X
     };
     bool loses = kind == CHANCE_WIPED_BROKER || kind == CHANCE_WIPED_QUEUE;
-    if (world_kind() == WORLD_CALM || (loses && world_kind() == WORLD_LOSSLESS) || !in_trouble() || !chance_per_mille(per_mille) || !(scenario->faults & 1U << kind) ||
-        happened >= scenario->faults_before)
+    if (world_kind() == WORLD_CALM || (loses && world_kind() == WORLD_LOSSLESS) || !in_trouble() ||
+        !chance_per_mille(per_mille) || !(scenario->faults & 1U << kind) || happened >= scenario->faults_before)
         return false;
     happened++;
     coverage.faults[kind]++;

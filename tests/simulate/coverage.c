@@ -197,7 +197,8 @@ static int print_deaths(const struct coverage *all)
     struct line lines[LINES_MAX];
     size_t count = sizeof names / sizeof *names;
     for (size_t i = 0; i < count; i++)
-        lines[i] = (struct line){names[i], all->deaths[i], i != DEATH_EXHAUSTED && i != DEATH_CONFLICT && i != DEATH_CRASH_LOOP};
+        lines[i] = (struct line){names[i], all->deaths[i],
+                                 i != DEATH_EXHAUSTED && i != DEATH_CONFLICT && i != DEATH_CRASH_LOOP};
     return print_table("dead letters", lines, count);
 }
 

@@ -19,7 +19,6 @@ enum {
     WAVES = 4,
     LATENCY_US = 400, /* a way to the database and back takes up to twice as long */
     AWAY_MOST_S = 20,
-    TRANSFERS_MAX = 64,
 };
 
 struct row {
@@ -30,7 +29,7 @@ struct row {
 struct home { /* one payment */
     struct uuid id;
     struct row *rows;
-    size_t count, capacity, before; /* before: rows that stood before the append under way */
+    size_t count, capacity;
     struct new_transfer *transfers;
     size_t transfer_count, transfer_capacity;
     struct home *next;
@@ -42,8 +41,15 @@ struct held_command {
     struct held_command *next;
 };
 
+struct found {
+    struct uuid id;
+    int64_t seq;
+};
+
 static struct {
     struct home *homes[BUCKETS], **order;
+    struct found *watched; /* what a keeper finds, by seq */
+    size_t watched_count, watched_capacity;
     size_t count, capacity;
     struct held_command *commands[BUCKETS];
     struct ledger_letter *letters;
@@ -108,6 +114,23 @@ static void add_command(const struct new_command *command)
     ledger.commands[bucket(command->id)] = held;
 }
 
+static bool is_watched(const struct fact *fact)
+{
+    enum slot_kind kind = slot_parse(fact->slot).kind;
+    return kind == SLOT_RECEIVED || kind == SLOT_REFUND || kind == SLOT_AUTH_LATE;
+}
+
+static void watch(const struct home *home, const struct fact *fact)
+{
+    if (!is_watched(fact))
+        return;
+    if (ledger.watched_count == ledger.watched_capacity) {
+        ledger.watched_capacity = ledger.watched_capacity ? 2 * ledger.watched_capacity : 256;
+        ledger.watched = mem_grow(ledger.watched, ledger.watched_capacity, sizeof *ledger.watched);
+    }
+    ledger.watched[ledger.watched_count++] = (struct found){home->id, fact->seq};
+}
+
 static bool add_fact(struct home *home, const struct new_fact *fact)
 {
     const struct row *parent = *fact->with ? find_row(home, fact->with) : NULL;
@@ -131,6 +154,7 @@ static bool add_fact(struct home *home, const struct new_fact *fact)
     row->fact.at_ms = INT64_C(1767225600000) + now_us / 1000;
     row->fact.actor = mem_text(fact->actor);
     row->fact.body = fact->body ? json_incref(fact->body) : json_object();
+    watch(home, &row->fact);
     return true;
 }
 
@@ -182,8 +206,10 @@ static bool passes_fence(const struct home *home, const struct new_fact *fact)
     return before && before->xid == ledger.xid && strcmp(before->fact.outcome, "approved") != 0;
 }
 
-static void undo(const struct append *append)
+static void undo(const struct append *append, int64_t seq)
 {
+    while (ledger.watched_count > 0 && ledger.watched[ledger.watched_count - 1].seq > seq)
+        ledger.watched_count--;
     for (size_t i = 0; i < append->fact_count; i++) {
         struct home *home = find_home(append->facts[i].payment_id);
         while (home && home->count > 0 && home->rows[home->count - 1].xid == ledger.xid) {
@@ -291,6 +317,7 @@ static void add_letters(const struct append *append)
 
 static int apply(struct append *append, struct err *err)
 {
+    int64_t seq = ledger.seq;
     ledger.xid++;
     for (size_t i = 0; i < append->command_count; i++)
         add_command(&append->commands[i]);
@@ -298,7 +325,7 @@ static int apply(struct append *append, struct err *err)
         add_letters(append);
         return 0;
     }
-    undo(append);
+    undo(append, seq);
     return -1;
 }
 
@@ -412,46 +439,21 @@ int store_load(struct store *store, const struct uuid *ids, size_t count, struct
 
 /* --- ledger/read.h, as far as workers and keeper ask --- */
 
-static bool is_watched(const struct fact *fact)
-{
-    enum slot_kind kind = slot_parse(fact->slot).kind;
-    return kind == SLOT_RECEIVED || kind == SLOT_REFUND || kind == SLOT_AUTH_LATE;
-}
-
-struct found {
-    struct uuid id;
-    int64_t seq;
-};
-
-static int by_seq(const void *a, const void *b)
-{
-    const struct found *x = a, *y = b;
-    return x->seq < y->seq ? -1 : x->seq > y->seq;
-}
-
 int read_new_payments(struct db *db, int64_t after_seq, struct uuid *ret_ids, int limit, int64_t *ret_seq,
                       struct err *err)
 {
     if (travel(db, err) != 0)
         return -1;
-    struct found *found = NULL;
-    size_t count = 0;
-    for (size_t i = 0; i < ledger.count; i++)
-        for (size_t k = 0; k < ledger.order[i]->count; k++) {
-            const struct fact *fact = &ledger.order[i]->rows[k].fact;
-            if (fact->seq <= after_seq || !is_watched(fact))
-                continue;
-            found = mem_grow(found, count + 1, sizeof *found);
-            found[count++] = (struct found){ledger.order[i]->id, fact->seq};
-        }
-    if (count)
-        qsort(found, count, sizeof *found, by_seq);
-    size_t taken = count < (size_t)limit ? count : (size_t)limit;
-    for (size_t i = 0; i < taken; i++)
-        ret_ids[i] = found[i].id;
-    *ret_seq = taken == count ? ledger.seq : found[taken - 1].seq;
-    free(found);
-    return (int)taken;
+    size_t first = ledger.watched_count;
+    while (first > 0 && ledger.watched[first - 1].seq > after_seq)
+        first--;
+    int taken = 0;
+    *ret_seq = ledger.seq;
+    for (size_t i = first; i < ledger.watched_count && taken < limit; i++) {
+        ret_ids[taken++] = ledger.watched[i].id;
+        *ret_seq = taken == limit ? ledger.watched[i].seq : ledger.seq;
+    }
+    return taken;
 }
 
 json_t *read_dead_letter(struct db *db, struct uuid id, struct err *err)
@@ -526,8 +528,8 @@ struct db_result *db_query(struct db *db, const char *sql, int param_count, cons
     return mem_new(1, 1);
 }
 
-int db_run(struct db *db, bool transaction, const struct db_statement *statements, size_t count,
-           struct db_result **ret, struct err *err)
+int db_run(struct db *db, bool transaction, const struct db_statement *statements, size_t count, struct db_result **ret,
+           struct err *err)
 {
     (void)db;
     (void)transaction;
@@ -624,8 +626,8 @@ struct ledger_money database_money(struct uuid payment, const char *provider)
         const struct new_transfer *t = &home->transfers[i];
         bool posted = strcmp(t->kind, "post") == 0 || strcmp(t->kind, "transfer") == 0;
         if (posted)
-            money.receivable += (strcmp(t->debit, account) == 0 ? t->amount : 0) -
-                                (strcmp(t->credit, account) == 0 ? t->amount : 0);
+            money.receivable +=
+                (strcmp(t->debit, account) == 0 ? t->amount : 0) - (strcmp(t->credit, account) == 0 ? t->amount : 0);
         if (strcmp(t->kind, "hold") == 0 && strcmp(t->debit, account) == 0 && !is_resolved(home, t->slot))
             money.held += t->amount;
     }
@@ -653,6 +655,7 @@ void database_end(void)
     for (size_t i = 0; i < ledger.count; i++)
         free_home(ledger.order[i]);
     free(ledger.order);
+    free(ledger.watched);
     for (size_t i = 0; i < BUCKETS; i++)
         for (struct held_command *c = ledger.commands[i], *next; c; c = next) {
             next = c->next;

@@ -14,8 +14,9 @@
 enum {
     BUCKETS = 64,
     KEY_LIFE_MS = 2 * 3600 * 1000,
-    DARK_S = 9000,        /* longer than a key lives */
-    LATE_MOST_MS = 15000, /* after its timeout; with STALE_MOST_MS and two clocks' errors less than the visibility horizon */
+    DARK_S = 9000, /* longer than a key lives */
+    LATE_MOST_MS =
+        15000, /* after its timeout; with STALE_MOST_MS and two clocks' errors less than the visibility horizon */
     STALE_MOST_MS = 10000,
     NETWORK_MOST_MS = 40,
     SLOW_MOST_MS = 8000,

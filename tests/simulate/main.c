@@ -20,7 +20,7 @@
 
 enum {
     EXIT_WRONG_USAGE = 2,
-    CHUNK = 25,     /* worlds of one process */
+    CHUNK = 25, /* worlds of one process */
     JOBS_MAX = 64,
     WORLD_S = 40,  /* a world that takes longer is ended */
     MUTANT_S = 60, /* a mutant has to be found by then */
@@ -138,8 +138,8 @@ static void end_child(struct child *child, struct report *ret)
         return;
     memset(ret, 0, sizeof *ret);
     ret->failed = child->first;
-    snprintf(ret->wrong, sizeof ret->wrong, "it ended by itself (status %d), in this world or one of the next %d", status,
-             CHUNK);
+    snprintf(ret->wrong, sizeof ret->wrong, "it ended by itself (status %d), in this world or one of the next %d",
+             status, CHUNK);
 }
 
 static bool try(const struct scenario *what, struct report *ret)
@@ -208,7 +208,8 @@ static void shrink(struct scenario *best, struct report *report)
 
 static void print_way_back(const struct scenario *what)
 {
-    printf("again: build/%ssimulate --seed %" PRIu64 " --payments %d", MUTANTS_MADE ? "mutants/" : "", what->seed, what->payments);
+    printf("again: build/%ssimulate --seed %" PRIu64 " --payments %d", MUTANTS_MADE ? "mutants/" : "", what->seed,
+           what->payments);
     if (what->without)
         printf(" --leave-out 0x%" PRIx64, what->without);
     if (what->faults_before != FAULTS_UNLIMITED)
@@ -354,15 +355,21 @@ static int fault_find(const char *name)
 
 static bool read_options(int argc, char **argv, struct options *ret)
 {
-    static const struct option known[] = {
-        {"seed", required_argument, NULL, 's'},          {"payments", required_argument, NULL, 'p'},
-        {"jobs", required_argument, NULL, 'j'},          {"until-failure", no_argument, NULL, 'u'},
-        {"shrink", no_argument, NULL, 'k'},              {"story", no_argument, NULL, 't'},
-        {"faults-before", required_argument, NULL, 'b'}, {"without-fault", required_argument, NULL, 'w'},
-        {"leave-out", required_argument, NULL, 'l'},     {"tables", no_argument, NULL, 'T'},
-        {"config", required_argument, NULL, 'c'},        {"help", no_argument, NULL, 'h'},
-        {"mutant", required_argument, NULL, 'm'},        {"mutants", no_argument, NULL, 'M'},
-        {0}};
+    static const struct option known[] = {{"seed", required_argument, NULL, 's'},
+                                          {"payments", required_argument, NULL, 'p'},
+                                          {"jobs", required_argument, NULL, 'j'},
+                                          {"until-failure", no_argument, NULL, 'u'},
+                                          {"shrink", no_argument, NULL, 'k'},
+                                          {"story", no_argument, NULL, 't'},
+                                          {"faults-before", required_argument, NULL, 'b'},
+                                          {"without-fault", required_argument, NULL, 'w'},
+                                          {"leave-out", required_argument, NULL, 'l'},
+                                          {"tables", no_argument, NULL, 'T'},
+                                          {"config", required_argument, NULL, 'c'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"mutant", required_argument, NULL, 'm'},
+                                          {"mutants", no_argument, NULL, 'M'},
+                                          {0}};
     for (int c, kind; (c = getopt_long(argc, argv, "", known, NULL)) != -1;)
         switch (c) {
         case 's':

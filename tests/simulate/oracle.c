@@ -116,7 +116,7 @@ static bool judge_purchase(const struct payment *p)
 
 static bool judge_told(const struct payment *p, const struct wish *wish)
 {
-    unsigned expected = p->state == SAGA_COMPLETED          ? TOLD_COMPLETED
+    unsigned expected = p->state == SAGA_COMPLETED      ? TOLD_COMPLETED
                         : p->public == PUBLIC_CANCELLED ? TOLD_CANCELLED
                                                         : TOLD_FAILED;
     if (wish->told != expected)

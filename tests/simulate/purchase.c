@@ -261,8 +261,9 @@ static void call_back(void *arg)
     char id[UUID_TEXT_SIZE], name[UUID_TEXT_SIZE];
     uuid_format(callback->payment, id);
     uuid_format(uuid_follow_up(callback->payment, "pop.confirm", names[callback->validator]), name);
-    json_auto_t *body = json_pack("{s:s, s:o}", "paymentId", id, "vote",
-                                  vote_of(callback->payment, callback->validator, callback->amount, callback->currency));
+    json_auto_t *body =
+        json_pack("{s:s, s:o}", "paymentId", id, "vote",
+                  vote_of(callback->payment, callback->validator, callback->amount, callback->currency));
     char *text = json_encode(body);
     struct message message = {.exchange = "acquit.in",
                               .routing_key = "pop.confirm",

@@ -108,8 +108,8 @@ struct loop_source {
     struct process *process;
     void (*fn)(void *arg);
     void *arg;
-    uint64_t armed;   /* changes with each arming: older events of it mean nothing */
-    size_t events;    /* that still point here */
+    uint64_t armed; /* changes with each arming: older events of it mean nothing */
+    size_t events;  /* that still point here */
     bool freed;
     struct loop_source *next, *previous;
 };

@@ -144,7 +144,7 @@ void broker_publish(const struct message *message);
 void broker_process_died(struct process *process);
 void broker_process_stalled(struct process *process); /* its connection is given up */
 int broker_looks(void);                               /* how often a keeper wanted a look */
-void broker_wipe(const char *queue); /* NULL: all of it */
+void broker_wipe(const char *queue);                  /* NULL: all of it */
 bool broker_empty(void);
 size_t broker_queue_count(void);
 const char *broker_queue_name(size_t i);
@@ -200,16 +200,16 @@ extern struct tokens *const purchase_tokens;
 
 enum { REFUNDS_EACH = 3 };
 struct wish {
-    struct uuid id;           /* of the payment */
+    struct uuid id; /* of the payment */
     char message_id[32];
     bool left_out, dual, create_wiped;
     int64_t amount;
     struct uuid create, cancel, refunds[REFUNDS_EACH]; /* command ids; nil: not asked for */
     bool cancel_wiped, refund_wiped[REFUNDS_EACH];
-    bool conflict;      /* payment.create was published with two bodies */
-    bool stalled;       /* a call of it was sent after everybody else had given it up */
+    bool conflict;            /* payment.create was published with two bodies */
+    bool stalled;             /* a call of it was sent after everybody else had given it up */
     bool may_fail_to_capture; /* the provider had a reason of its own to refuse it */
-    unsigned told; /* bit of enum told: ends that anybody was told */
+    unsigned told;            /* bit of enum told: ends that anybody was told */
 };
 enum told { TOLD_COMPLETED = 1, TOLD_FAILED = 2, TOLD_CANCELLED = 4 };
 extern struct wish wishes[WORLD_PAYMENTS_MAX];
