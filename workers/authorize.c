@@ -422,7 +422,9 @@ static int approved_authorization(const struct payment *payment)
 static bool asks_capture(const struct job *job)
 {
     struct slot slot = slot_parse(job->command.slot);
-    if ((job->payment.decision_kind != COMMIT && !MUTANT(CAPTURE_AFTER_ABORT)) || job->payment.capture) /* L7 */
+    if (MUTANT(CAPTURE_AFTER_ABORT) && job->payment.decision_kind == ABORT) /* L7 */
+        return true;
+    if (job->payment.decision_kind != COMMIT || job->payment.capture)
         return false;
     if (slot.kind == SLOT_CAPTURE_DOUBT)
         return job->payment.capture_doubts <= slot.k;
