@@ -48,7 +48,11 @@ FLAGS_fuzz := -U_FORTIFY_SOURCE -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no
 BUILD_fuzzcoverage := build/fuzzcoverage
 FLAGS_fuzzcoverage := -w -U_FORTIFY_SOURCE -O0 -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping
 
-B := $(or $(BUILD_$(VARIANT)),$(error VARIANT is plain, asan, coverage, fuzz or fuzzcoverage))
+# rules of the saga that can be taken out while it runs (common/mutant.h); only its simulate is meant to be used
+BUILD_mutants := build/mutants
+FLAGS_mutants := $(FLAGS_plain) -DACQUIT_MUTANTS
+
+B := $(or $(BUILD_$(VARIANT)),$(error VARIANT is plain, asan, coverage, fuzz, fuzzcoverage or mutants))
 ifneq ($(filter fuzz fuzzcoverage,$(VARIANT)),)
 CC := clang
 endif
@@ -78,6 +82,7 @@ UNIT_FILTERS := $(wildcard tests/unit/*_cli.c)# programs that the check_*.py com
 UNIT_HELPERS := $(filter-out $(UNIT_TESTS) $(UNIT_FILTERS),$(wildcard tests/unit/*.c))
 PROBE_SOURCES := $(wildcard tests/system/*_probe.c)# programs that system tests drive
 BENCH_SOURCES := $(wildcard tests/bench/*.c)# programs that measurements use
+SIMULATION := $(wildcard tests/simulate/*.c)# in the place of broker, database, clock and what is behind providers
 FUZZ_TESTS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_HELPERS := $(filter-out $(FUZZ_TESTS),$(wildcard tests/fuzz/*.c))
 
@@ -136,7 +141,7 @@ chaos:                                              ## every fault at every call
 	@ACQUIT_CHAOS=$(or $(EACH),30) ACQUIT_TEST_SECONDS=7200 $(PYTHON) tests/run.py --build build -k 'test_matrix'
 
 .PHONY: units
-units: $(UNITS) $(PROBES) $(BENCHES)
+units: $(UNITS) $(PROBES) $(BENCHES) $(if $(filter plain,$(VARIANT)),$(B)/simulate)
 
 .PHONY: asan
 asan:                                               ## the same tests with all programs under the sanitizers; T=name
@@ -173,6 +178,19 @@ fuzzcoverage:                                       ## which lines the fuzz targ
 	@tests/farm/install-packages
 	@$(MAKE) VARIANT=fuzzcoverage fuzzers
 	@$(PYTHON) tests/fuzz/coverage.py build/fuzzcoverage $(if $(T),'$(T)')
+
+.PHONY: simulate
+simulate:                                           ## a million payments with all that can go wrong, from one seed; SEED=n, PAYMENTS=n
+	@tests/farm/install-packages
+	@$(MAKE) build/simulate
+	@$(PYTHON) tests/simulate/check_link.py build/simulate.map
+	@build/simulate --seed $(or $(SEED),1) --payments $(or $(PAYMENTS),1000000) --tables --shrink
+
+.PHONY: mutants
+mutants:                                            ## each rule of the saga taken out: does the simulation notice?
+	@tests/farm/install-packages
+	@$(MAKE) VARIANT=mutants build/mutants/simulate
+	@build/mutants/simulate --mutants --seed $(or $(SEED),1)
 
 .PHONY: bench
 bench:                                              ## payments a second, and what broker, database and ledger can do; T=flows|ledger
@@ -295,9 +313,14 @@ $(B)/system/%: $(B)/obj/tests/system/%.o $(ALL_LIBS)
 $(B)/bench/%: $(B)/obj/tests/bench/%.o $(ALL_LIBS)
 	$(link) $(LIBRARIES)
 
+# its own objects come first: what they define is not taken from the libraries (ADR 3, 25)
+$(B)/simulate: $(call objects,$(SIMULATION)) $(call archives,keeper) $(LIBS)
+	$(link) -Wl,-Map=$@.map $(LIBRARIES)
+
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(call objects,$(FUZZ_HELPERS)) $(ALL_LIBS)
 	$(link) -fsanitize=fuzzer $(LIBRARIES)
 
 SOURCES := $(COMMON) $(CONFIG) $(QUEUES) $(LEDGER) $(WORKERS) $(INGRESS) $(KEEPER) $(OPERATOR) $(MAINS) $(TWINS) \
-    $(UNIT_TESTS) $(UNIT_FILTERS) $(UNIT_HELPERS) $(PROBE_SOURCES) $(BENCH_SOURCES) $(FUZZ_TESTS) $(FUZZ_HELPERS)
+    $(UNIT_TESTS) $(UNIT_FILTERS) $(UNIT_HELPERS) $(PROBE_SOURCES) $(BENCH_SOURCES) $(FUZZ_TESTS) $(FUZZ_HELPERS) \
+    $(SIMULATION)
 -include $(patsubst %.o,%.d,$(call objects,$(SOURCES)) $(B)/gen/embedded_sql.o $(B)/gen/embedded_schema.o)

@@ -8,6 +8,7 @@
 
 #include "common/json.h"
 #include "common/mem.h"
+#include "common/mutant.h"
 #include "common/money.h"
 #include "ledger/saga_internal.h"
 
@@ -151,7 +152,7 @@ static void note_vote(struct payment *p, const struct fact *vote)
 /* Keeps the doubt with the highest K. */
 static void place_doubt(const struct fact **last, int *count, const struct reading *r)
 {
-    if (!*last || r->slot.k > slot_parse((*last)->slot).k)
+    if (!*last || MUTANT(LAST_DOUBT_BY_ORDER) || r->slot.k > slot_parse((*last)->slot).k)
         *last = r->fact;
     (*count)++;
 }
@@ -329,7 +330,10 @@ bool may_void(const struct payment *p, int n)
         return true;
     if (!a->approved)
         return false;
-    return p->decision_kind == ABORT || (n == p->commit && holds(p->capture, "refused"));
+    if (MUTANT(VOID_BEFORE_DECISION) && p->decision_kind == UNDECIDED) /* L7 */
+        return true;
+    return p->decision_kind == ABORT ||
+           (n == p->commit && holds(p->capture, "refused") && !MUTANT(REFUSED_CAPTURE_STAYS));
 }
 
 bool votes_positive(const struct payment *p, int *ret_n)
@@ -347,7 +351,7 @@ static bool authorizations_resolved(const struct payment *p)
 {
     for (int n = 1; n <= p->authorization_count; n++) {
         const struct authorization *a = &p->authorizations[n];
-        if (!a->result || (a->approved && !a->voided))
+        if ((!a->result && !MUTANT(DOUBT_ENDS)) || (a->approved && !a->voided)) /* L6 */
             return false;
     }
     return true;

@@ -248,8 +248,9 @@ struct next {
  * where there are more than FOLLOW_UPS_MAX, the older ones have been said before and come again by payment.look. */
 void saga_next(const struct payment *payment, struct next *ret);
 
-/* Every death of this command is on a person's desk until it is replayed; saying the command again would only let it die again. What a person has
- * discarded stays unsaid. */
+/* A death of this command is on a person's desk until it is replayed; saying the command again would only let it die again. What a person has
+ * discarded stays unsaid. A death that was not held (body.held false: it ended the payment, or went to the arbiter) is on nobody's desk: the command
+ * may be needed again, to undo. */
 bool saga_held(const struct facts *facts, struct uuid command);
 
 /* Is there a command that would bring the payment on? What is on a person's desk of an ended payment is brought on by that person's word. */

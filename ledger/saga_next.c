@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/mutant.h"
 #include "ledger/saga_internal.h"
 
 /* Adds a command named by a slot. NULL when the list is full, or when its question is beyond DOUBTS_MAX: that is a
@@ -104,7 +105,7 @@ static void capture(const struct payment *p, struct next *next)
 /* When activation is exhausted nobody may guess: the token system itself says, by what it answers to a release. */
 static void activate_tokens(const struct payment *p, struct next *next)
 {
-    if (p->activation_dead)
+    if (p->activation_dead && !MUTANT(NO_ARBITER))
         rest_on(say(next, p, "token.release", 0, 0, "token:released"), p->activation_dead);
     else
         rest_on(say(next, p, "token.activate", 0, 0, "token:active"), p->capture);
@@ -115,7 +116,7 @@ static void undo(const struct payment *p, struct next *next)
 {
     if (p->flow == FLOW_DUAL && !p->pop_revoked)
         rest_on(say(next, p, "pop.revoke", 0, 0, "pop:revoked"), undo_cause(p));
-    if (p->flow == FLOW_DUAL && !p->token_released)
+    if (p->flow == FLOW_DUAL && !p->token_released && !MUTANT(TOKENS_KEPT))
         rest_on(say(next, p, "token.release", 0, 0, "token:released"), undo_cause(p));
 }
 
@@ -170,7 +171,7 @@ static void void_authorizations(const struct payment *p, struct next *next)
     for (int n = 1; n <= p->authorization_count; n++) {
         const struct authorization *a = &p->authorizations[n];
         int k = a->void_doubts;
-        if (a->voided || !may_void(p, n)) /* L7 */
+        if (a->voided || !may_void(p, n) || (a->late && MUTANT(LATE_NOT_VOIDED))) /* L7 */
             continue;
         if (k)
             rest_on(say(next, p, "authorize.void", n, k, "void:%d:doubt:%d", n, k), a->last_void_doubt);
@@ -183,7 +184,7 @@ static void void_authorizations(const struct payment *p, struct next *next)
  * case for a person. */
 static void unwind(const struct payment *p, struct next *next)
 {
-    if (!p->unwind)
+    if (!p->unwind && !MUTANT(NO_UNWIND)) /* L7 */
         rest_on(say(next, p, "payment.unwind", 1, 0, "refund:1"), p->token_active);
 }
 
@@ -319,7 +320,7 @@ void saga_next(const struct payment *payment, struct next *ret)
 
 bool follow_up_rests_on(const struct follow_up *follow_up, struct uuid command)
 {
-    for (size_t i = 0; i < follow_up->rest_count; i++)
+    for (size_t i = 0; i < follow_up->rest_count && !(i > 0 && MUTANT(RESTS_ON_ONE)); i++) /* L4 */
         if (uuid_equal(follow_up->rests[i]->cause, command))
             return true;
     return false;
@@ -346,6 +347,7 @@ bool saga_held(const struct facts *facts, struct uuid command)
     snprintf(prefix, sizeof prefix, "dead:%s:", id);
     for (size_t i = 0; i < facts->count; i++)
         if (strncmp(facts->items[i].slot, prefix, strlen(prefix)) == 0 &&
+            (json_bool(facts->items[i].body, "held", true) || MUTANT(ENDED_IS_HELD)) &&
             !was_replayed(facts, json_text(facts->items[i].body, "deadLetter", "")))
             return true;
     return false;

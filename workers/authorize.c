@@ -10,6 +10,7 @@
 #include "common/crypto.h"
 #include "common/json.h"
 #include "common/money.h"
+#include "common/mutant.h"
 #include "ledger/book.h"
 #include "workers/policy.h"
 #include "workers/routing.h"
@@ -164,7 +165,8 @@ static bool open_intent(const struct authorization *authorization)
 static int own_open_authorization(const struct job *job)
 {
     for (int n = 1; n <= job->payment.authorization_count; n++)
-        if (open_intent(&job->payment.authorizations[n]) && job_caused(job, job->payment.authorizations[n].intent))
+        if (open_intent(&job->payment.authorizations[n]) &&
+            (MUTANT(RESUME_ANYBODYS) || job_caused(job, job->payment.authorizations[n].intent)))
             return n;
     return 0;
 }
@@ -179,7 +181,7 @@ static bool own_absent_authorization_of(const struct job *job, int n)
 /* An own intent that somebody concluded to be absent: ask once more before the acknowledgement (L6). */
 static int own_absent_authorization(const struct job *job)
 {
-    for (int n = 1; n <= job->payment.authorization_count && !job->asked_again; n++) {
+    for (int n = 1; n <= job->payment.authorization_count && !job->asked_again && !MUTANT(NO_LAST_QUESTION); n++) {
         if (own_absent_authorization_of(job, n))
             return n;
     }
@@ -204,7 +206,7 @@ static bool has_authorization_to_do(const struct job *job)
 /* This very command, under this key, was received with other content. */
 static bool received_another_body(const struct job *job)
 {
-    return job_caused(job, job->payment.received) &&
+    return !MUTANT(ANY_BODY) && job_caused(job, job->payment.received) && /* L10 */
            strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0;
 }
 
@@ -246,6 +248,8 @@ static bool may_still_send(const struct job *job, int n)
 static enum verdict call_own_authorization(struct job *job, int n)
 {
     job->question = 0;
+    if (job->payment.decision_kind == ABORT && MUTANT(UNSENT_FORGOTTEN))
+        return VERDICT_DONE;
     if (job->payment.decision_kind ==
         ABORT) {            /* L5: seen between intent and call: not sent, and nobody may think it was never meant */
         forget_answer(job); /* another authorization's */
@@ -295,7 +299,7 @@ static enum verdict add_negative(struct job *job, int n, const char *outcome)
     char slot[SLOT_SIZE];
     snprintf(slot, sizeof slot, "auth:%d:result", n);
     job_fact(job, slot, NULL, outcome, answer_body(job, authorization_provider(&job->payment, n)));
-    if (job->payment.decision_kind != UNDECIDED)
+    if (job->payment.decision_kind != UNDECIDED || MUTANT(REFUSAL_WITHOUT_ABORT)) /* L7 */
         return VERDICT_DONE;
     const char *provider = routing_next(job, n, outcome);
     if (provider) {
@@ -347,7 +351,8 @@ static enum verdict settle_after_result(struct job *job, int n)
     }
     if (job->answer.outcome == PROVIDER_UNKNOWN && own_absent_authorization_of(job, n))
         return job_retry(job, "the last question about authorization %d is not answered: %s", n, job->answer.code);
-    if (job->answer.outcome != PROVIDER_DONE || authorization->approved || authorization->late)
+    if (job->answer.outcome != PROVIDER_DONE || authorization->approved || authorization->late ||
+        MUTANT(LATE_APPROVAL_DROPPED))
         return VERDICT_DONE;
     return add_hold(job, n, "late");
 }
@@ -384,6 +389,8 @@ static enum verdict settle_authorization(struct job *job)
             return add_negative(job, n, "absent");
         break;
     case PROVIDER_UNKNOWN:
+        if (MUTANT(UNKNOWN_IS_DECLINED)) /* L6 */
+            return add_negative(job, n, "declined");
         break;
     }
     return doubt_authorization(job, n);
@@ -397,7 +404,7 @@ static enum verdict check_authorization(struct job *job)
     if (job->answer.outcome == PROVIDER_UNKNOWN && own_absent_authorization(job))
         return VERDICT_CALL; /* somebody concluded `absent` while we were sending: one last question */
     if (job->answer.outcome != PROVIDER_DONE || job->cancelling || !authorization->result || authorization->approved ||
-        authorization->late)
+        authorization->late || MUTANT(LATE_APPROVAL_DROPPED))
         return VERDICT_DONE;
     return add_hold(job, n, "late");
 }
@@ -416,6 +423,8 @@ static int approved_authorization(const struct payment *payment)
 static bool asks_capture(const struct job *job)
 {
     struct slot slot = slot_parse(job->command.slot);
+    if (MUTANT(CAPTURE_AFTER_ABORT) && job->payment.decision_kind == ABORT) /* L7 */
+        return true;
     if (job->payment.decision_kind != COMMIT || job->payment.capture)
         return false;
     if (slot.kind == SLOT_CAPTURE_DOUBT)
@@ -483,6 +492,8 @@ static enum verdict settle_capture(struct job *job)
         break;
     case PROVIDER_ACTION:
     case PROVIDER_UNKNOWN:
+        if (MUTANT(UNKNOWN_CAPTURE_IS_REFUSED)) /* L6 */
+            return refuse_capture(job);
         break;
     }
     return add_doubt(job, "capture", job->question, job->payment.last_capture_doubt);

@@ -12,6 +12,7 @@
 #include "common/crypto.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/mutant.h"
 #include "workers/steps.h"
 
 enum { TYPE_SIZE = 48 };
@@ -245,7 +246,7 @@ static enum verdict plan_dead(struct job *job)
     char letter[UUID_TEXT_SIZE], command[UUID_TEXT_SIZE], slot[SLOT_SIZE];
     if (own_death(job))
         return VERDICT_DONE;
-    bool ends = ends_payment(job, dead);
+    bool ends = ends_payment(job, dead) && !MUTANT(DEATH_WITHOUT_ABORT);
     uuid_format(job->command.id, letter);
     uuid_format(uuid_is_nil(dead->command_id) ? job->command.id : dead->command_id, command);
     snprintf(slot, sizeof slot, "dead:%s:%d", command, next_death(job, command));
@@ -282,7 +283,7 @@ static const struct step *adopt(struct job *job)
     bool concerns = concerns_its_payment(dead) && !dead->own_queue && !uuid_is_nil(payment);
     job->command.payment_id = concerns ? payment : job->command.id;
     job->command.type = NULL; /* it is no command any more */
-    return dead->own_queue ? &own_dead_letter : &dead_letter;
+    return dead->own_queue || MUTANT(ARCHIVED_UNSAID) ? &own_dead_letter : &dead_letter;
 }
 
 /* --- deadlines, looks, undoing by hand --- */

@@ -2,6 +2,7 @@
 #include "workers/policy.h"
 
 #include "common/clock.h"
+#include "common/mutant.h"
 #include "queues/topology.h"
 
 enum { SHIFT_MAX = 20, QUESTIONS_AN_HOUR = 100, QUESTIONS_A_DAY = 250 };
@@ -56,10 +57,10 @@ int64_t policy_question_delay(const struct config *config, int k)
 
 bool policy_may_send(int64_t now_ms, int64_t send_until_ms)
 {
-    return now_ms < send_until_ms;
+    return now_ms < send_until_ms || MUTANT(SEND_FOR_EVER); /* L6 */
 }
 
 bool policy_may_conclude_absent(int64_t asked_at_ms, int64_t send_until_ms, int64_t timeout_ms, int64_t horizon_ms)
 {
-    return asked_at_ms > send_until_ms + timeout_ms + horizon_ms;
+    return asked_at_ms > send_until_ms + timeout_ms + horizon_ms || MUTANT(ABSENT_AT_ONCE); /* L6 */
 }

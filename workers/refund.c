@@ -10,12 +10,15 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/money.h"
+#include "common/mutant.h"
 #include "ledger/book.h"
 #include "workers/policy.h"
 #include "workers/steps.h"
 
 static int own_refund(const struct job *job)
 {
+    if (MUTANT(REFUND_AGAIN)) /* L2 */
+        return 0;
     for (int n = 1; n <= job->payment.refund_count; n++)
         if (job_caused(job, job->payment.refunds[n].intent))
             return n;
@@ -59,7 +62,8 @@ static struct new_fact *add_refund(struct job *job, int64_t amount, const struct
 {
     char slot[SLOT_SIZE];
     const struct payment *payment = &job->payment;
-    snprintf(slot, sizeof slot, "refund:%d", payment->refund_count + 1);
+    int n = MUTANT(REFUND_SLOT_OF_ITS_OWN) ? 1 + job->command.id.bytes[0] % 8 : payment->refund_count + 1; /* L2 */
+    snprintf(slot, sizeof slot, "refund:%d", n);
     const char *provider = authorization_provider(payment, payment->commit);
     return job_fact(job, slot, NULL, refused ? "refused" : "accepted",
                     refund_body(job, provider, slot, amount, share, refused));
@@ -202,9 +206,14 @@ static enum verdict settle_refund(struct job *job)
             return job_dead(job, DEATH_REFUSED, "the provider refuses the refund that undoes the payment: %s",
                             job->answer.code);
         return VERDICT_DONE;
+    case PROVIDER_ABSENT:
+        if (MUTANT(ABSENT_REFUND_IS_REFUSED)) { /* L6 */
+            job_fact(job, slot, NULL, "refused", answer_body(job, provider));
+            return VERDICT_DONE;
+        }
+        break;
     case PROVIDER_ACTION:
     case PROVIDER_EXPIRED:
-    case PROVIDER_ABSENT:
     case PROVIDER_UNKNOWN:
         break;
     }

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/mutant.h"
 #include "ledger/book.h"
 #include "workers/breakers.h"
 #include "workers/differing.h"
@@ -17,7 +18,10 @@ const char *intent_key(struct uuid payment, const char *slot, char ret[static PR
 {
     char text[UUID_TEXT_SIZE];
     uuid_format(payment, text);
-    snprintf(ret, PROVIDER_KEY_TEXT_SIZE, "%s:%s", text, slot);
+    if (MUTANT(KEY_OF_THE_MOMENT)) /* L5 */
+        snprintf(ret, PROVIDER_KEY_TEXT_SIZE, "%s:%lld", text, (long long)clock_wall_ms());
+    else
+        snprintf(ret, PROVIDER_KEY_TEXT_SIZE, "%s:%s", text, slot);
     return ret;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/mutant.h"
 #include "workers/steps.h"
 
 static void on_answer(void *arg, const struct tokens_answer *answer)
@@ -63,7 +64,7 @@ static enum verdict settle_reserve(struct job *job)
     if (job->tokens.outcome != TOKENS_REFUSED)
         return unknown(job);
     job_fact(job, "token:reserved", NULL, "refused", answer_facts(job));
-    if (job->payment.decision_kind == UNDECIDED)
+    if (job->payment.decision_kind == UNDECIDED && !MUTANT(TOKENS_WITHOUT_ABORT)) /* L7 */
         job_fact(job, "decision", "token:reserved", "abort",
                  abort_body("TOKENS_UNAVAILABLE", job->tokens.code, "the tokens are not available"));
     return VERDICT_DONE;
@@ -130,7 +131,7 @@ static enum verdict settle_release(struct job *job)
     if (job->tokens.outcome != TOKENS_DONE)
         return unknown(job);
     job_fact(job, "token:released", NULL, "released", answer_facts(job));
-    if (job->payment.captured && !job->payment.token_active)
+    if (job->payment.captured && !job->payment.token_active && !MUTANT(ARBITER_SILENT))
         job_fact(job, "token:active", NULL, "refused", answer_facts(job));
     return VERDICT_DONE;
 }

@@ -21,6 +21,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/mutant.h"
 #include "workers/guard.h"
 #include "workers/job.h"
 #include "workers/policy.h"
@@ -164,7 +165,7 @@ static bool finish(struct worker *worker, struct job *job)
 {
     if (job->unconfirmed > 0)
         return false;
-    if (job->publish_failed) {
+    if (job->publish_failed && !MUTANT(ACK_UNPUBLISHED)) { /* L1 */
         job->publish_failed = false;
         job->sent_count = 0;
         job_forget(job);
@@ -409,6 +410,11 @@ static void refused_alone(struct worker *worker, struct job *job, const struct e
         back_off(job);
         break;
     case ERR_UNKNOWN:
+        if (MUTANT(UNKNOWN_COMMIT_IS_DONE)) {
+            job_committed(job);
+            act(job, job->then);
+            return;
+        }
         log_warn("%s: commit unknown, looking again: %s", job->step->command, err->text);
         start_again(job);
         break;
@@ -442,7 +448,7 @@ static void after_commit(struct worker *worker, struct job **jobs, size_t count)
     for (size_t i = 0; i < count; i++)
         results = results || jobs[i]->results;
     fault_pass(results ? FAULT_AFTER_RESULTS : FAULT_AFTER_INTENTS);
-    if (!load(worker, jobs, count)) {
+    if (!MUTANT(NO_LOOK) && !load(worker, jobs, count)) { /* L4 */
         for (size_t i = 0; i < count; i++)
             start_again(jobs[i]); /* what was committed is found again */
         return;
@@ -624,6 +630,8 @@ static void on_delivery(void *arg, struct delivery *delivery)
     struct worker *worker = arg;
     struct job *job = job_new(worker, worker->around, delivery);
     fault_pass(FAULT_AFTER_DELIVERY);
+    if (MUTANT(ACK_FIRST))
+        consumer_ack(worker->consumer, job->delivery);
     job->step = understand(worker, job);
     link_job(worker, job);
     if (job->step == &unreadable)

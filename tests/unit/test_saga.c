@@ -597,6 +597,24 @@ static void test_wants(void **state)
     }
 }
 
+/* A death that ended its payment is on nobody's desk: undoing may need the command again. */
+static void test_held(void **state)
+{
+    (void)state;
+    struct facts facts;
+    struct uuid command, other;
+    assert_int_equal(uuid_parse(COMMAND_A, &command), 0);
+    assert_int_equal(uuid_parse(COMMAND_B, &other), 0);
+    facts_from_text(&facts, FLOW_PLAIN, "webhook", "received dead:" COMMAND_A ":1=authorize.resolve");
+    json_t *body = facts.items[facts.count - 1].body;
+    json_object_set_new(body, "held", json_true());
+    assert_true(saga_held(&facts, command));
+    assert_false(saga_held(&facts, other));
+    json_object_set_new(body, "held", json_false());
+    assert_false(saga_held(&facts, command));
+    facts_clear(&facts);
+}
+
 /* A step that is delivered what saga_next said must find that it is wanted: otherwise the payment stands still. */
 static void test_what_is_said_is_wanted(void **state)
 {
@@ -626,6 +644,7 @@ int main(void)
         cmocka_unit_test(test_reasons),        cmocka_unit_test(test_channels),
         cmocka_unit_test(test_more_than_fits), cmocka_unit_test(test_doubts_without_end),
         cmocka_unit_test(test_wants),          cmocka_unit_test(test_what_is_said_is_wanted),
+        cmocka_unit_test(test_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

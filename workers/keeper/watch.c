@@ -8,6 +8,7 @@
 
 #include "common/json.h"
 #include "common/mem.h"
+#include "common/mutant.h"
 
 enum { WATCH_FIRST_CAPACITY = 1024, DOUBLINGS_MAX = 30 };
 
@@ -132,7 +133,7 @@ enum watch_verdict watch_judge(struct watched *watched, const struct facts *fact
     int64_t expires_ms = undecided ? json_int(payment->received->body, "expiresAt", INT64_MAX) : INT64_MAX;
     int64_t still_until_ms =
         newest->at_ms + patience(stand_still_ms, watched->looks) + question_ms(newest, stand_still_ms);
-    bool expired = now_ms >= expires_ms, still = needs && now_ms >= still_until_ms;
+    bool expired = now_ms >= expires_ms, still = needs && now_ms >= still_until_ms && !MUTANT(KEEPER_BLIND); /* L4 */
     /* An expiry that changed nothing so far is said again at the pace of a look. */
     bool again = watched->looks == 0 || now_ms >= still_until_ms;
     if ((expired && again) || still) {
