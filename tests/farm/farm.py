@@ -48,7 +48,7 @@ def wait_for(condition, seconds, what):
         if value:
             return value
         if time.monotonic() > deadline:
-            raise FarmError(f"waited {seconds} s in vain for {what}")
+            raise FarmError(f"waited {seconds} s in vain for {what() if callable(what) else what}")
         time.sleep(0.02)  # the pace of asking, not the wait itself
 
 

@@ -52,7 +52,7 @@ def test_a_void_in_doubt_is_exposure_until_it_is_known(world):
     key = world.key()
     payment = world.expect(key, "shop")
     before = silence(world, payment, "stripe.cancel")
-    world.fault(payment, "validator.validate", "decline", times=-1)
+    world.fault(payment, "validator.validate", "decline", times=-1, delayMs=1000)  # late enough for the hold to stand
     world.pay(world.dual(1300), key=key)
     until_known(world, payment, "void:1", 1300, before)
     world.wait_state(payment, "failed")

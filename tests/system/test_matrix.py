@@ -1,6 +1,6 @@
 """Every way in which a provider can misbehave, at every call that we make to one, all side by side
 
-`make test` runs it once, sixteen payments for each, all of them struck. `make chaos` sets ACQUIT_CHAOS, and it runs with many more, all or five per
+`make test` runs it once, ten payments for each, all of them struck. `make chaos` sets ACQUIT_CHAOS, and it runs with many more, all or five per
 cent of them struck, with and without another provider to fail over to; and with one provider away for all of them.
 """
 
@@ -13,7 +13,7 @@ import pytest
 import world as worlds
 
 CHAOS = int(os.environ.get("ACQUIT_CHAOS", "0"))  # payments of each kind
-EACH = CHAOS or 16
+EACH = CHAOS or 10
 SHARES = (100, 5) if CHAOS else (100,)  # per cent of the requests that are struck
 WAYS = (False, True) if CHAOS else (False,)  # is there another provider to fail over to?
 UNDER_WAY = 300  # payments at once, so that it is the fault that delays and not the load

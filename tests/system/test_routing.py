@@ -54,7 +54,7 @@ def routed(world):
 
 @pytest.fixture
 def limited(world):
-    settings = configured(world, BREAKER | {"error_percent": 101}, "EUR=1000")
+    settings = configured(world, BREAKER | {"error_percent": 101}, "CHF=1000")  # a currency of which other tests leave nothing in doubt
     world.log_begin = os.path.getsize(log_of(world))
     yield world
     restored(world, settings)
@@ -172,22 +172,22 @@ def test_exposure_above_the_limit_sends_new_payments_elsewhere(limited):
     world = limited
     for at in ("stripe.authorize", "stripe.search", "stripe.retrieve"):
         strike(world, at=at, fault="close_after")
-    doubtful = [wallet(world), wallet(world)]
+    doubtful = [wallet(world, currency="CHF"), wallet(world, currency="CHF")]
     for payment in doubtful:
         world.wait_fact(payment, "auth:1:doubt:0")
-    farms.wait_for(lambda: lines(world, "exposure provider=stripe currency=EUR: 1400"), 10, "1400 in doubt to be seen")
-    away = settled(world, wallet(world, SIMULATED))
+    farms.wait_for(lambda: lines(world, "exposure provider=stripe currency=CHF: 1400"), 10, "1400 in doubt to be seen")
+    away = settled(world, wallet(world, SIMULATED, currency="CHF"))
     assert providers(world, away) == ["simulated"] and received(world, away)["route"]["leftOut"] == ["stripe=exposure_limit"]
     dollars = world.pay(world.plain(700, paymentMethod="wallet", currency="USD"))
     world.wait_fact(dollars, "auth:1")
     assert providers(world, dollars) == ["stripe"], "another currency has no limit"
-    told = json.loads(world.farm.acquit("route", "explain", "--publisher", "shop", "--amount", "700", "--currency", "EUR", "--method", "wallet", "--json"))
+    told = json.loads(world.farm.acquit("route", "explain", "--publisher", "shop", "--amount", "700", "--currency", "CHF", "--method", "wallet", "--json"))
     assert told["routes"] == ["simulated"] and told["route"]["leftOut"] == ["stripe=exposure_limit"]
     farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
     for payment in doubtful:
         world.wait_state(payment, "completed")
-    farms.wait_for(lambda: lines(world, "exposure provider=stripe currency=EUR: within its limit again"), 10, "the exposure to be gone")
-    back = settled(world, wallet(world))
+    farms.wait_for(lambda: lines(world, "exposure provider=stripe currency=CHF: within its limit again"), 10, "the exposure to be gone")
+    back = settled(world, wallet(world, currency="CHF"))
     assert providers(world, back) == ["stripe"]
 
 

@@ -144,7 +144,7 @@ class World:
         return slot in self.facts(payment)
 
     def wait_fact(self, payment, slot, seconds=20):
-        return farms.wait_for(lambda: self.facts(payment).get(slot), seconds, f"{slot} of {payment}, which has {self.facts(payment)}")
+        return farms.wait_for(lambda: self.facts(payment).get(slot), seconds, lambda: f"{slot} of {payment}, which has {self.facts(payment)}")
 
     def status(self, payment):
         status, answer = self.http("GET", f"/api/payments/{payment}/status", publisher=self.created[payment])
