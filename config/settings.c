@@ -73,6 +73,8 @@ static const struct setting settings[] = {
      NONE, true, false},
     {"question.cap_ms", CONFIG_INT, "60000", 1, 3600000, "ms",
      "The longest delay between two questions.", NONE, true, false},
+    {"question.give_up_ms", CONFIG_INT, "86400000", 1, 2592000000, "ms",
+     "How long an outcome may stay unknown before it is a case for a person; questions go on.", NONE, false, false},
 
     {"ingress.listen", CONFIG_TEXT, "\"127.0.0.1\"", 0, 0, "",
      "Address on which the HTTP interface listens.", NONE, false, false},

@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/money.h"
 #include "ledger/book.h"
+#include "workers/attest.h"
 #include "workers/policy.h"
 #include "workers/steps.h"
 
@@ -607,6 +608,48 @@ static enum verdict call_cancel(struct job *job)
     return lost ? key_conflict(job) : VERDICT_DONE;
 }
 
+/* --- a person's word, where no provider gives one (attest.h) --- */
+
+/* What follows from the word (a fail-over, the question after an own `absent`) is an authorization like any other. */
+static bool goes_on_with_authorization(const struct job *job)
+{
+    return own_open_authorization(job) || own_absent_authorization(job);
+}
+
+static enum verdict plan_attested(struct job *job)
+{
+    return goes_on_with_authorization(job) ? VERDICT_CALL : attest_plan(job);
+}
+
+static enum verdict call_attested(struct job *job)
+{
+    return goes_on_with_authorization(job) ? call_authorization(job) : attest_ask(job);
+}
+
+static bool is_attested_authorization(const struct job *job, struct slot slot)
+{
+    return job->target == slot.n && !job->payment.authorizations[slot.n].result && !job->cancelling;
+}
+
+static enum verdict settle_attested(struct job *job)
+{
+    struct slot slot = slot_parse(job->command.slot);
+    if (slot.kind == SLOT_CAPTURE)
+        return attest_settle(job, settle_capture);
+    if (slot.kind == SLOT_VOID)
+        return attest_settle(job, settle_void);
+    return is_attested_authorization(job, slot) ? attest_settle(job, settle_authorization) : settle_authorization(job);
+}
+
+/* A word that came too late adds nothing; what the provider answered to the question before it is never dropped (L6). */
+static enum verdict check_attested(struct job *job)
+{
+    struct slot slot = slot_parse(job->command.slot);
+    if (attest_is_word(job) || slot.kind == SLOT_VOID)
+        return VERDICT_DONE;
+    return slot.kind == SLOT_CAPTURE ? check_capture(job) : check_authorization(job);
+}
+
 static const struct step steps[] = {
     {.command = "payment.create",
      .plan = plan_create,
@@ -629,6 +672,11 @@ static const struct step steps[] = {
      .settle = settle_capture,
      .check = check_capture},
     {.command = "authorize.void", .plan = plan_void, .call = call_void, .settle = settle_void},
+    {.command = "authorize.attest",
+     .plan = plan_attested,
+     .call = call_attested,
+     .settle = settle_attested,
+     .check = check_attested},
     {.command = "payment.cancel", .plan = plan_cancel, .call = call_cancel},
     {0},
 };

@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/money.h"
 #include "ledger/book.h"
+#include "workers/attest.h"
 #include "workers/policy.h"
 #include "workers/steps.h"
 
@@ -212,10 +213,16 @@ static enum verdict settle_refund(struct job *job)
     return add_doubt(job, slot, job->question, job->payment.refunds[n].last_doubt);
 }
 
+static enum verdict settle_attested(struct job *job)
+{
+    return attest_settle(job, settle_refund);
+}
+
 static const struct step steps[] = {
     {.command = "payment.refund", .plan = plan_refund, .call = call_refund, .settle = settle_refund},
     {.command = "payment.unwind", .plan = plan_unwind, .call = call_unwind, .settle = settle_refund},
     {.command = "refund.resolve", .plan = plan_resolve, .call = call_resolve, .settle = settle_refund},
+    {.command = "refund.attest", .plan = attest_plan, .call = attest_ask, .settle = settle_attested},
     {0},
 };
 

@@ -35,6 +35,7 @@ static void test_command_types(void **state)
         {"payment.expire", "acquit.compensate", false},    {"payment.look", "acquit.compensate", false},
         {"deadletter.replay", "acquit.compensate", false}, {"deadletter.discard", "acquit.compensate", false},
         {"pop.confirm", "acquit.pop-validate", false},     {"pop.commit", "acquit.pop-validate", false},
+        {"authorize.attest", "acquit.authorize", false},   {"refund.attest", "acquit.refund", false},
     };
     enum { COUNT = sizeof expected / sizeof expected[0] };
     assert_int_equal(command_type_count(), COUNT);

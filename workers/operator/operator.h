@@ -60,6 +60,10 @@ extern const struct option_row payment_list_options[], payment_cancel_options[],
     ledger_verify_options[], ledger_prove_options[], receipt_verify_options[], ledger_key_options[],
     ledger_archive_options[], ledger_rebuild_options[], payment_erase_options[], payment_show_options[];
 
+/* acquit payment cases, acquit payment resolve */
+command_function cmd_payment_cases, cmd_payment_resolve;
+extern const struct option_row payment_cases_options[], payment_resolve_options[];
+
 /* acquit audit */
 command_function cmd_audit_dual, cmd_audit_list;
 extern const struct option_row audit_dual_options[], audit_list_options[];
