@@ -5,6 +5,8 @@
 #ifndef ACQUIT_LEDGER_CONSERVE_H
 #define ACQUIT_LEDGER_CONSERVE_H
 
+#include <jansson.h>
+
 #include "ledger/db.h"
 
 enum fate {

@@ -36,6 +36,8 @@ static const struct command_row commands[] = {
     {"ledger rebuild", "", 0, 0, false, ledger_rebuild_options, cmd_ledger_rebuild,
      "make the lists (schema view) from the facts once more; also while the farm runs"},
     {"audit list", "", 0, 0, false, audit_list_options, cmd_audit_list, "who did what, newest first"},
+    {"audit conserve", "--published FILE", 0, 0, false, audit_conserve_options, cmd_audit_conserve,
+     "did every published command come to an end, or is it under way? Exit 1 and which, if not"},
     {"ledger epoch", "[begin]", 0, 1, false, ledger_epoch_options, cmd_ledger_epoch,
      "which restores it has seen; begin: it goes on after one, run as the schema's owner"},
     {"ledger partitions", "", 0, 0, false, NULL, cmd_ledger_partitions,
