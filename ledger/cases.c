@@ -14,9 +14,9 @@ static enum slot_kind intent_of(enum slot_kind kind)
     static const struct {
         enum slot_kind kind, intent;
     } rows[] = {
-        {SLOT_AUTH, SLOT_AUTH},       {SLOT_AUTH_RESULT, SLOT_AUTH},     {SLOT_AUTH_DOUBT, SLOT_AUTH},
-        {SLOT_CAPTURE, SLOT_CAPTURE}, {SLOT_CAPTURE_DOUBT, SLOT_CAPTURE}, {SLOT_VOID, SLOT_VOID},
-        {SLOT_VOID_DOUBT, SLOT_VOID}, {SLOT_REFUND, SLOT_REFUND},        {SLOT_REFUND_RESULT, SLOT_REFUND},
+        {SLOT_AUTH, SLOT_AUTH},           {SLOT_AUTH_RESULT, SLOT_AUTH},      {SLOT_AUTH_DOUBT, SLOT_AUTH},
+        {SLOT_CAPTURE, SLOT_CAPTURE},     {SLOT_CAPTURE_DOUBT, SLOT_CAPTURE}, {SLOT_VOID, SLOT_VOID},
+        {SLOT_VOID_DOUBT, SLOT_VOID},     {SLOT_REFUND, SLOT_REFUND},         {SLOT_REFUND_RESULT, SLOT_REFUND},
         {SLOT_REFUND_DOUBT, SLOT_REFUND},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -94,7 +94,8 @@ int case_find(const struct payment *payment, const char *slot, struct payment_ca
     else if (ret->intent.kind == SLOT_REFUND)
         find_refund(payment, ret);
     else
-        return err_set(err, ERR_INVALID, "slot: must be that of a call to a provider: auth:N, capture, void:N, refund:N");
+        return err_set(err, ERR_INVALID,
+                       "slot: must be that of a call to a provider: auth:N, capture, void:N, refund:N");
     if (!ret->doubt)
         return err_set(err, ERR_NOT_FOUND, "slot: nothing is in doubt about %s", ret->name);
     return 0;
@@ -105,10 +106,10 @@ static const struct {
     const char *outcome;
     bool negative;
 } outcomes[] = {
-    {SLOT_AUTH, "approved", false},     {SLOT_AUTH, "declined", true},    {SLOT_AUTH, "cancelled", true},
-    {SLOT_AUTH, "absent", true},        {SLOT_CAPTURE, "captured", false}, {SLOT_CAPTURE, "refused", true},
-    {SLOT_VOID, "voided", false},       {SLOT_VOID, "expired", false},    {SLOT_VOID, "nothing", false},
-    {SLOT_REFUND, "refunded", false},   {SLOT_REFUND, "refused", true},
+    {SLOT_AUTH, "approved", false},   {SLOT_AUTH, "declined", true},     {SLOT_AUTH, "cancelled", true},
+    {SLOT_AUTH, "absent", true},      {SLOT_CAPTURE, "captured", false}, {SLOT_CAPTURE, "refused", true},
+    {SLOT_VOID, "voided", false},     {SLOT_VOID, "expired", false},     {SLOT_VOID, "nothing", false},
+    {SLOT_REFUND, "refunded", false}, {SLOT_REFUND, "refused", true},
 };
 
 int case_outcome(const struct payment_case *found, const char *outcome, bool *ret_negative, struct err *err)
@@ -141,15 +142,22 @@ json_t *cases_read(struct db *db, int64_t age_ms, const char *provider, int limi
     struct db_result *rows = db_query(
         db,
         "select jsonb_build_object('paymentId', d.payment_id, 'intent', d.intent, 'slot', d.intent ||"
-        " case when d.intent ~ '^(auth|refund):' then ':result' else '' end, 'provider', d.provider, 'amount', d.amount,"
-        " 'currency', d.currency, 'since', " TIME("d.since") ", 'ageMs',"
-        " floor(extract(epoch from clock_timestamp() - d.since) * 1000)::bigint, 'questions', k.questions, 'lastAt', "
-        TIME("k.at") ", 'lastCode', k.body->>'code', 'lastMessage', k.body->>'message', 'publisher', r.body->>'publisher')"
-        " from ledger.in_doubt d join lateral (select at, body, count(*) over () as questions from ledger.event e"
-        " where e.payment_id = d.payment_id and e.slot like d.intent || ':doubt:%' order by seq desc limit 1) as k on true"
-        " left join ledger.event r on r.payment_id = d.payment_id and r.slot = 'received'"
-        " where d.since <= clock_timestamp() - $1::bigint * interval '1 millisecond'"
-        " and ($2::text is null or d.provider = $2::text) order by d.since, d.payment_id, d.intent limit $3::int",
+        " case when d.intent ~ '^(auth|refund):' then ':result' else '' end, 'provider', d.provider, 'amount', "
+        "d.amount,"
+        " 'currency', d.currency, 'since', " TIME(
+            "d.since") ", 'ageMs',"
+                       " floor(extract(epoch from clock_timestamp() - d.since) * 1000)::bigint, 'questions', "
+                       "k.questions, 'lastAt', " TIME(
+                           "k.at") ", 'lastCode', k.body->>'code', 'lastMessage', k.body->>'message', 'publisher', "
+                                   "r.body->>'publisher')"
+                                   " from ledger.in_doubt d join lateral (select at, body, count(*) over () as "
+                                   "questions from ledger.event e"
+                                   " where e.payment_id = d.payment_id and e.slot like d.intent || ':doubt:%' order by "
+                                   "seq desc limit 1) as k on true"
+                                   " left join ledger.event r on r.payment_id = d.payment_id and r.slot = 'received'"
+                                   " where d.since <= clock_timestamp() - $1::bigint * interval '1 millisecond'"
+                                   " and ($2::text is null or d.provider = $2::text) order by d.since, d.payment_id, "
+                                   "d.intent limit $3::int",
         3, params, err);
     json_t *list = rows ? json_array() : NULL;
     for (int row = 0; rows && row < db_rows(rows); row++) {

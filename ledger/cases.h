@@ -11,13 +11,13 @@
 
 /* One intent of a payment that is in doubt. Pointers lead into the payment's facts. */
 struct payment_case {
-    struct slot intent;          /* SLOT_AUTH, SLOT_CAPTURE, SLOT_VOID or SLOT_REFUND, with its N */
-    char name[SLOT_SIZE];        /* "auth:1", "capture" */
-    char result[SLOT_SIZE];      /* the slot that its outcome fills: "auth:1:result", "capture" */
-    int authorization;           /* N of the authorization whose provider is concerned */
-    const json_t *body;          /* of the intent's fact, with "sendUntil"; NULL for a void, which may always be sent */
-    const struct fact *answer;   /* what fills the result, or NULL */
-    const struct fact *doubt;    /* the last one */
+    struct slot intent;        /* SLOT_AUTH, SLOT_CAPTURE, SLOT_VOID or SLOT_REFUND, with its N */
+    char name[SLOT_SIZE];      /* "auth:1", "capture" */
+    char result[SLOT_SIZE];    /* the slot that its outcome fills: "auth:1:result", "capture" */
+    int authorization;         /* N of the authorization whose provider is concerned */
+    const json_t *body;        /* of the intent's fact, with "sendUntil"; NULL for a void, which may always be sent */
+    const struct fact *answer; /* what fills the result, or NULL */
+    const struct fact *doubt;  /* the last one */
     int doubts;
 };
 

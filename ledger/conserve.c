@@ -80,21 +80,25 @@ json_t *fates_count(struct db *db, const char *from, const char *to, struct err 
     const char *params[] = {from, to};
     struct db_result *rows = db_query(
         db,
-        "with one as (select type, " DAY("at") " as day, 'settled' as fate from ledger.command"
-        " union all select d.type, " DAY("d.at") ", coalesce(" LAST_WORD ", 'dead') from ledger.dead_letter d"
-        " where not exists (select from ledger.command c where c.id = d.command_id))"
-        " select type, day, count(*) filter (where fate = 'settled'), count(*) filter (where fate = 'dead'),"
-        " count(*) filter (where fate = 'discarded'), count(*) filter (where fate = 'replayed') from one"
-        " where ($1::text is null or day >= $1::text) and ($2::text is null or day < $2::text)"
-        " group by type, day order by day, type",
+        "with one as (select type, " DAY(
+            "at") " as day, 'settled' as fate from ledger.command"
+                  " union all select d.type, " DAY(
+                      "d.at") ", coalesce(" LAST_WORD ", 'dead') from ledger.dead_letter d"
+                              " where not exists (select from ledger.command c where c.id = d.command_id))"
+                              " select type, day, count(*) filter (where fate = 'settled'), count(*) filter (where "
+                              "fate = 'dead'),"
+                              " count(*) filter (where fate = 'discarded'), count(*) filter (where fate = 'replayed') "
+                              "from one"
+                              " where ($1::text is null or day >= $1::text) and ($2::text is null or day < $2::text)"
+                              " group by type, day order by day, type",
         2, params, err);
     json_t *list = rows ? json_array() : NULL;
     for (int row = 0; rows && row < db_rows(rows); row++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "type", db_value(rows, row, 0), "day",
-                                              db_value(rows, row, 1), "settled", (json_int_t)db_int(rows, row, 2), "dead",
-                                              (json_int_t)db_int(rows, row, 3), "discarded",
-                                              (json_int_t)db_int(rows, row, 4), "replayed",
-                                              (json_int_t)db_int(rows, row, 5)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "type", db_value(rows, row, 0), "day",
+                                        db_value(rows, row, 1), "settled", (json_int_t)db_int(rows, row, 2), "dead",
+                                        (json_int_t)db_int(rows, row, 3), "discarded", (json_int_t)db_int(rows, row, 4),
+                                        "replayed", (json_int_t)db_int(rows, row, 5)));
     db_result_free(rows);
     return list;
 }

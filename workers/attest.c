@@ -64,8 +64,8 @@ enum verdict attest_ask(struct job *job)
     bool refund = found.intent.kind == SLOT_REFUND;
     int64_t amount = refund ? job->payment.refunds[found.intent.n].amount : job->payment.amount;
     bool ask = found.intent.kind != SLOT_VOID || is_spent(found.doubt);
-    enum verdict verdict = start_provider_call(job, operation_of(found.intent.kind), found.name, found.authorization,
-                                               amount, ask);
+    enum verdict verdict =
+        start_provider_call(job, operation_of(found.intent.kind), found.name, found.authorization, amount, ask);
     if (refund)
         job->target = found.intent.n;
     job->question = found.doubts;
@@ -105,9 +105,9 @@ static const struct {
     const char *said;
     enum provider_outcome outcome;
 } words[] = {
-    {"approved", PROVIDER_DONE},     {"captured", PROVIDER_DONE},   {"voided", PROVIDER_DONE},
+    {"approved", PROVIDER_DONE},     {"captured", PROVIDER_DONE},    {"voided", PROVIDER_DONE},
     {"refunded", PROVIDER_DONE},     {"declined", PROVIDER_REFUSED}, {"refused", PROVIDER_REFUSED},
-    {"cancelled", PROVIDER_EXPIRED}, {"expired", PROVIDER_EXPIRED}, {"absent", PROVIDER_ABSENT},
+    {"cancelled", PROVIDER_EXPIRED}, {"expired", PROVIDER_EXPIRED},  {"absent", PROVIDER_ABSENT},
     {"nothing", PROVIDER_ABSENT},
 };
 
@@ -173,7 +173,8 @@ enum verdict attest_settle(struct job *job, enum verdict (*settle)(struct job *)
         return settle(job);
     if (negative && !is_quiet(job, &found))
         return job_dead(job, DEATH_INVALID,
-                        "as: %s may still be sent, or be on its way; nobody can know yet that it was not done", found.name);
+                        "as: %s may still be sent, or be on its way; nobody can know yet that it was not done",
+                        found.name);
     put_word(job, &found);
     enum verdict verdict = settle(job);
     sign(job, &found);

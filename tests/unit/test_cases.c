@@ -33,9 +33,11 @@ static void test_which_case_a_slot_names(void **state)
         {"received auth:1 auth:1:doubt:0 auth:1:result=approved", "auth:1", "auth:1:result", 1, true, ERR_NONE},
         {"received auth:1", "auth:1", NULL, 0, false, ERR_NOT_FOUND},
         {"received auth:1 auth:1:doubt:0", "auth:2", NULL, 0, false, ERR_NOT_FOUND},
-        {"received auth:1 auth:1:result=approved decision=commit:1 capture:doubt:0", "capture", "capture", 1, false, ERR_NONE},
+        {"received auth:1 auth:1:result=approved decision=commit:1 capture:doubt:0", "capture", "capture", 1, false,
+         ERR_NONE},
         {"received auth:1 auth:1:result=approved decision=commit:1", "capture", NULL, 0, false, ERR_NOT_FOUND},
-        {"received auth:1 auth:1:result=approved decision=abort/EXPIRED void:1:doubt:0", "void:1", "void:1", 1, false, ERR_NONE},
+        {"received auth:1 auth:1:result=approved decision=abort/EXPIRED void:1:doubt:0", "void:1", "void:1", 1, false,
+         ERR_NONE},
         {PAID "refund:1=accepted/400 refund:1:doubt:0", "refund:1", "refund:1:result", 1, false, ERR_NONE},
         {PAID "refund:1=accepted/400 refund:1:doubt:0", "refund:2:result", NULL, 0, false, ERR_NOT_FOUND},
         {PAID, "decision", NULL, 0, false, ERR_INVALID},
@@ -70,11 +72,11 @@ static void test_what_may_be_said(void **state)
         const char *outcome;
         int negative; /* -1: may not be said */
     } rows[] = {
-        {SLOT_AUTH, "approved", 0},  {SLOT_AUTH, "declined", 1},     {SLOT_AUTH, "cancelled", 1},
-        {SLOT_AUTH, "absent", 1},    {SLOT_AUTH, "captured", -1},    {SLOT_CAPTURE, "captured", 0},
-        {SLOT_CAPTURE, "refused", 1}, {SLOT_CAPTURE, "absent", -1},  {SLOT_VOID, "voided", 0},
-        {SLOT_VOID, "expired", 0},   {SLOT_VOID, "nothing", 0},      {SLOT_VOID, "refused", -1},
-        {SLOT_REFUND, "refunded", 0}, {SLOT_REFUND, "refused", 1},   {SLOT_REFUND, "", -1},
+        {SLOT_AUTH, "approved", 0},   {SLOT_AUTH, "declined", 1},   {SLOT_AUTH, "cancelled", 1},
+        {SLOT_AUTH, "absent", 1},     {SLOT_AUTH, "captured", -1},  {SLOT_CAPTURE, "captured", 0},
+        {SLOT_CAPTURE, "refused", 1}, {SLOT_CAPTURE, "absent", -1}, {SLOT_VOID, "voided", 0},
+        {SLOT_VOID, "expired", 0},    {SLOT_VOID, "nothing", 0},    {SLOT_VOID, "refused", -1},
+        {SLOT_REFUND, "refunded", 0}, {SLOT_REFUND, "refused", 1},  {SLOT_REFUND, "", -1},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct payment_case found = {.intent = {.kind = rows[i].intent}, .name = "it"};
@@ -166,7 +168,8 @@ static void test_published_lines(void **state)
         int count; /* -1: refused */
         const char *text;
     } rows[] = {
-        {"id,type,day,publisher\nk-1,payment.create,2026-11-20,shop\n\nk-2,payment.cancel,2026-11-21,shop\r\n", NULL, 2, NULL},
+        {"id,type,day,publisher\nk-1,payment.create,2026-11-20,shop\n\nk-2,payment.cancel,2026-11-21,shop\r\n", NULL, 2,
+         NULL},
         {"k-1,payment.create,2026-11-20", "shop", 1, NULL},
         {"{\"id\":\"k,1\",\"type\":\"payment.refund\",\"day\":\"2026-11-20\",\"publisher\":\"shop\"}", NULL, 1, NULL},
         {"k-1,payment.create,2026-11-20", NULL, -1, "line 1: names no publisher"},
@@ -204,9 +207,10 @@ static struct published one_of(const char *id, const char *type)
 static json_t *queues_with(int authorize, int wait, int dead, int refund)
 {
     return json_pack("[{s:s, s:i, s:i}, {s:s, s:i}, {s:s, s:i}, {s:s, s:i}, {s:s, s:i}]", "name", "acquit.authorize",
-                     "messages_ready", authorize ? authorize - 1 : 0, "messages_unacknowledged", authorize ? 1 : 0, "name",
-                     "acquit.wait.1s", "messages_ready", wait, "name", "acquit.dead.refund", "messages_ready", dead, "name",
-                     "acquit.refund", "messages_ready", refund, "name", "app.shop.answers", "messages_ready", 99);
+                     "messages_ready", authorize ? authorize - 1 : 0, "messages_unacknowledged", authorize ? 1 : 0,
+                     "name", "acquit.wait.1s", "messages_ready", wait, "name", "acquit.dead.refund", "messages_ready",
+                     dead, "name", "acquit.refund", "messages_ready", refund, "name", "app.shop.answers",
+                     "messages_ready", 99);
 }
 
 static void test_the_sum(void **state)

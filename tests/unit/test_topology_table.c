@@ -151,7 +151,7 @@ static void test_rows(void **state)
     (void)state;
     assert_int_equal(json_object_size(exchanges), 5 + 7);
     assert_int_equal(json_object_size(queues), 6 + 6 + 7 + 1);
-    assert_int_equal(bindings, 1 + 6 + 7 + 22 + 4);
+    assert_int_equal(bindings, 1 + 6 + 7 + 24 + 4);
     assert_string_equal(json_text(exchanges, EXCHANGE_DEAD, ""), "direct");
     assert_string_equal(json_text(exchanges, EXCHANGE_COMMANDS, ""), "topic");
     assert_string_equal(json_text(exchanges, "acquit.wait.1h", ""), "fanout");

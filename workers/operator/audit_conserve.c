@@ -31,18 +31,23 @@ const struct option_row audit_conserve_options[] = {
     {.name = "published",
      .kind = OPTION_TEXT,
      .value = "FILE",
-     .sentence = "what the broker confirmed to the publishers, a line each: id,type,day,publisher, or a JSON object; - reads "
-                 "standard input. Without it the ledger's own counts are shown, and nothing is proven"},
+     .sentence =
+         "what the broker confirmed to the publishers, a line each: id,type,day,publisher, or a JSON object; - reads "
+         "standard input. Without it the ledger's own counts are shown, and nothing is proven"},
     {.name = "publisher", .kind = OPTION_TEXT, .value = "NAME", .sentence = "of lines that name none"},
-    {.name = "from", .kind = OPTION_TEXT, .value = "DAY", .sentence = "published on this day or later: 2026-11-20 (UTC)"},
+    {.name = "from",
+     .kind = OPTION_TEXT,
+     .value = "DAY",
+     .sentence = "published on this day or later: 2026-11-20 (UTC)"},
     {.name = "to", .kind = OPTION_TEXT, .value = "DAY", .sentence = "published before this day"},
     {.name = "wait-ms",
      .kind = OPTION_INT,
      .least = 0,
      .most = WAIT_MAX_MS,
      .value = "N",
-     .sentence = "look again for so long before anything is called missing (default 15000; less than 10000 may blame what "
-                 "is under way)"},
+     .sentence =
+         "look again for so long before anything is called missing (default 15000; less than 10000 may blame what "
+         "is under way)"},
     {0},
 };
 
@@ -185,7 +190,7 @@ static int confirm(struct audit *audit, struct err *err)
 
 static void print_rows(const json_t *rows, bool published)
 {
-    static const char *const headings[] = {"DAY",        "TYPE",       ">PUBLISHED",      ">SETTLED", ">DEAD",
+    static const char *const headings[] = {"DAY",        "TYPE",        ">PUBLISHED",     ">SETTLED", ">DEAD",
                                            ">DISCARDED", ">SENT AGAIN", ">NOT IN LEDGER", NULL};
     static const char *const members[] = {"published", "settled", "dead", "discarded", "replayed", "absent"};
     enum { NUMBERS = sizeof members / sizeof members[0] };
@@ -246,13 +251,14 @@ static int report(const struct audit *audit)
     static const struct {
         const char *text;
         int exit;
-    } sums[] = {[SUM_RIGHT] = {"it adds up", 0},
-                [SUM_OPEN] = {"open: these may be in the broker, which does not say which messages it has; ask again when "
-                              "it has none",
-                              EXIT_AGAIN},
-                [SUM_WRONG] = {"it does not add up: of these, some are lost; publish them again under the same id, which "
-                               "is safe",
-                               EXIT_NO}};
+    } sums[] = {
+        [SUM_RIGHT] = {"it adds up", 0},
+        [SUM_OPEN] = {"open: these may be in the broker, which does not say which messages it has; ask again when "
+                      "it has none",
+                      EXIT_AGAIN},
+        [SUM_WRONG] = {"it does not add up: of these, some are lost; publish them again under the same id, which "
+                       "is safe",
+                       EXIT_NO}};
     if (audit->op->json) {
         operator_print(json_incref(audit->result));
         return sums[audit->sum].exit;

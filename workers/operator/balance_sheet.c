@@ -154,8 +154,8 @@ static json_t *missing_one(const struct outstanding *one)
 {
     char command[UUID_TEXT_SIZE];
     uuid_format(one->published.command, command);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "id", one->published.id, "type", one->published.type->name, "day",
-                     one->published.day, "publisher", one->published.publisher, "commandId", command, "fate",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "id", one->published.id, "type", one->published.type->name,
+                     "day", one->published.day, "publisher", one->published.publisher, "commandId", command, "fate",
                      fate_text(one->fate));
 }
 

@@ -58,7 +58,8 @@ static int keep_file(const char *path, json_t *body, struct err *err)
     json_t *shown = json_string(name);
     if (!shown || strlen(name) > EVIDENCE_NAME_MAX || pan_count(name, strlen(name)) > 0) {
         json_decref(shown);
-        return err_set(err, ERR_INVALID, "--evidence: the file's name must be UTF-8 of at most %d bytes, no card number",
+        return err_set(err, ERR_INVALID,
+                       "--evidence: the file's name must be UTF-8 of at most %d bytes, no card number",
                        EVIDENCE_NAME_MAX);
     }
     json_object_set_new(body, "evidenceName", shown);
@@ -76,7 +77,8 @@ int evidence_read(const char *given, json_t *body, struct err *err)
         return keep_file(given + 1, body, err);
     size_t size = strlen(given);
     if (size > EVIDENCE_TEXT_MAX)
-        return err_set(err, ERR_INVALID, "--evidence: at most %d bytes of text; of a file (@NAME) the beginning is kept",
+        return err_set(err, ERR_INVALID,
+                       "--evidence: at most %d bytes of text; of a file (@NAME) the beginning is kept",
                        EVIDENCE_TEXT_MAX);
     if (keep(given, size, body, err) != 0)
         return -1;

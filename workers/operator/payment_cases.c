@@ -51,7 +51,7 @@ static void print_row(struct table *table, const json_t *row)
 
 static void print_cases(const json_t *rows)
 {
-    static const char *const headings[] = {"PAYMENT",    "SLOT",      "PROVIDER",  ">AMOUNT",      ">UNKNOWN FOR",
+    static const char *const headings[] = {"PAYMENT",    "SLOT",       "PROVIDER",  ">AMOUNT",      ">UNKNOWN FOR",
                                            ">QUESTIONS", "LAST ASKED", "LAST CODE", "LAST MESSAGE", NULL};
     struct table *table = table_new(headings);
     for (size_t i = 0; i < json_array_size(rows); i++)

@@ -32,8 +32,9 @@ const struct option_row payment_resolve_options[] = {
     {.name = "as",
      .kind = OPTION_TEXT,
      .value = "OUTCOME",
-     .sentence = "what became of it: approved, declined, cancelled, absent; captured, refused; voided, expired, nothing; "
-                 "refunded, refused (required)"},
+     .sentence =
+         "what became of it: approved, declined, cancelled, absent; captured, refused; voided, expired, nothing; "
+         "refunded, refused (required)"},
     {.name = "reason", .kind = OPTION_TEXT, .value = "TEXT", .sentence = "why; it is recorded (required)"},
     {.name = "evidence",
      .kind = OPTION_TEXT,
@@ -64,8 +65,8 @@ struct resolving {
     const char *as, *reason, *actor;
     char login[OPERATOR_ACTOR_SIZE];
     struct uuid payment, command;
-    char slot[SLOT_SIZE];  /* that the outcome fills */
-    char state[32];        /* the payment's public one, as last read */
+    char slot[SLOT_SIZE];                                    /* that the outcome fills */
+    char state[32];                                          /* the payment's public one, as last read */
     char outcome[OUTCOME_SIZE], by[ACTOR_MAX + 1], code[64]; /* what stands in the slot */
     bool standing, own, word;
     struct sender sender;
@@ -93,8 +94,7 @@ static void take_answer(struct resolving *r, const struct fact *answer)
 static int64_t quiet_from_ms(const struct resolving *r, const struct payment *payment, const struct payment_case *found)
 {
     const json_t *intent = payment->authorizations[found->authorization].intent->body;
-    const struct provider_config *provider =
-        config_provider_find(r->op->config, json_text(intent, "provider", ""));
+    const struct provider_config *provider = config_provider_find(r->op->config, json_text(intent, "provider", ""));
     int64_t spent = json_int(found->doubt->body, "spentAt", 0), until = json_int(found->body, "sendUntil", 0);
     int64_t last_sent = spent > 0 && spent < until ? spent : until;
     return last_sent + (provider ? provider->timeout_ms + provider->visibility_horizon_ms : 0);
@@ -204,8 +204,8 @@ static int make_message(struct resolving *r, struct message *ret, struct err *er
 {
     char field[32], about[SLOT_SIZE + OUTCOME_SIZE];
     const char *reference = args_text(&r->op->args, "reference", NULL);
-    json_auto_t *extra = json_pack("{s:s, s:s, s:s, s:s*}", "as", r->as, "reason", r->reason, "actor", r->actor,
-                                   "reference", reference);
+    json_auto_t *extra =
+        json_pack("{s:s, s:s, s:s, s:s*}", "as", r->as, "reason", r->reason, "actor", r->actor, "reference", reference);
     if (!extra)
         return err_set(err, ERR_INVALID, "--reason, --actor and --reference must be UTF-8");
     if (evidence_read(args_text(&r->op->args, "evidence", ""), extra, err) != 0)
