@@ -488,12 +488,16 @@ static enum verdict settle_capture(struct job *job)
     return add_doubt(job, "capture", job->question, job->payment.last_capture_doubt);
 }
 
-/* The slot says refused, the provider took the money: nobody may drop that (L6). */
+/* The slot says refused, the provider took the money, or the other way round: nobody may drop that (L6). */
 static enum verdict check_capture(struct job *job)
 {
+    bool refused = job->answer.outcome == PROVIDER_REFUSED || job->answer.outcome == PROVIDER_EXPIRED;
     if (job->answer.outcome == PROVIDER_DONE && job->payment.capture && !job->payment.captured)
         return job_dead(job, DEATH_REFUSED, "captured at the provider (%s) although the ledger says refused",
                         job->answer.reference);
+    if (refused && job->payment.captured)
+        return job_dead(job, DEATH_REFUSED, "refused at the provider (%s) although the ledger says captured",
+                        job->answer.code);
     return VERDICT_DONE;
 }
 

@@ -164,3 +164,21 @@ def test_no_card_number_comes_in_as_evidence(world):
     assert code == 2 and "captured, refused" in told["message"]
     farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
     world.wait_state(payment, "completed")
+
+
+def test_an_answer_that_contradicts_the_word_is_kept_for_a_person(world):
+    """It was being asked while the person spoke: the answer loses the slot, and is not dropped."""
+    payment = world.pay(world.plain(2800))
+    world.wait_state(payment, "completed")
+    world.fault(payment, "stripe.refund", "pending", code="failed", delayMs=1)
+    world.fault(payment, "stripe.refund_retrieve", "delay", delayMs=1300)
+    world.fault(payment, "stripe.refund_retrieve", "close_before", times=-1)
+    world.publish([("payment.refund", world.key(), {"paymentId": payment, "amount": 800})])
+    farms.wait_for(lambda: world.requests(payment, "stripe.refund_retrieve"), 10, "the question under way")
+    code, told = resolve(world, payment, "refund:1", "refunded")
+    assert (code, told["result"]) == (0, "recorded"), told
+    letter = world.wait_dead_letter(payment)
+    assert (letter["reason"], letter["state"]) == ("refused", "held")
+    (fact,) = world.sql("select body->>'message' from ledger.event where payment_id = %s and slot like 'dead:%%'", payment)
+    assert "refund 1: refused at the provider" in fact[0] and fact[0].endswith("although the ledger says refunded")
+    del world.created[payment]  # the word was wrong: ledger and provider differ, which the oracle would say, too
