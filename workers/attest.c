@@ -101,6 +101,12 @@ static bool is_definite(const struct job *job, const struct payment_case *found)
     return false;
 }
 
+/* The provider has no record of what the person says was done. For good or not yet: the questions will tell. Of a refund they never do (L6). */
+static bool is_contradicted(const struct job *job, const struct payment_case *found)
+{
+    return job->answer.outcome == PROVIDER_ABSENT && found->intent.kind != SLOT_REFUND;
+}
+
 static const struct {
     const char *said;
     enum provider_outcome outcome;
@@ -175,6 +181,8 @@ enum verdict attest_settle(struct job *job, enum verdict (*settle)(struct job *)
         return job_dead(job, DEATH_INVALID,
                         "as: %s may still be sent, or be on its way; nobody can know yet that it was not done",
                         found.name);
+    if (!negative && is_contradicted(job, &found))
+        return job_dead(job, DEATH_INVALID, "as: the provider has just said that it knows nothing of %s", found.name);
     put_word(job, &found);
     enum verdict verdict = settle(job);
     sign(job, &found);

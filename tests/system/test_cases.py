@@ -182,3 +182,16 @@ def test_an_answer_that_contradicts_the_word_is_kept_for_a_person(world):
     (fact,) = world.sql("select body->>'message' from ledger.event where payment_id = %s and slot like 'dead:%%'", payment)
     assert "refund 1: refused at the provider" in fact[0] and fact[0].endswith("although the ledger says refunded")
     del world.created[payment]  # the word was wrong: ledger and provider differ, which the oracle would say, too
+
+
+def test_what_the_provider_knows_nothing_of_cannot_be_called_done(world):
+    """It never arrived, and is found nowhere: for good or not yet, the questions will tell. A person cannot have seen it there."""
+    payment = begin(world, "stripe.authorize", 2900, fault="close_before", questions=())
+    world.wait_fact(payment, "auth:1:doubt:0")
+    code, told = resolve(world, payment, "auth:1", "approved")
+    assert (code, told["result"]) == (1, "refused"), told
+    letter = next(x for x in world.dead_letters() if x["type"] == "authorize.attest")
+    assert letter["reason"] == "invalid" and "auth:1:result" not in world.facts(payment)
+    world.farm.acquit("dlq", "discard", letter["id"], "--reason", "a wrong word")
+    farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
+    world.wait_ended([payment])
