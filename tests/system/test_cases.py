@@ -131,7 +131,7 @@ def test_what_stays_unknown_is_a_case_and_a_persons_absent_goes_to_the_next_prov
     assert code == 75, "it may still be sent"
     farms.wait_for(lambda: cases(world, payment), 10, "the case, after question.give_up_ms")
     farms.wait_for(lambda: measured(world, "acquit_cases_open") == 1, 10, "the keeper's count")
-    findings = json.loads(world.farm.acquit("doctor", "--json", check=False).stdout)["findings"]
+    findings = json.loads(world.farm.acquit("doctor", "--json", check=False).stdout)["checks"]
     assert [row["state"] for row in findings if row["check"] == "cases"] == ["warning"]
     assert world.state(payment) == "processing", "never silently failed"
     code, told = farms.wait_for(lambda: (lambda said: said if said[0] != 75 else None)(resolve(world, payment, "auth:1", "absent")), 15, "quiet")
