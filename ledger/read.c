@@ -247,15 +247,18 @@ json_t *read_trial_balance(struct db *db, struct err *err)
     return query_array(db, read_trial_balance_sql, 0, NULL, err);
 }
 
-json_t *read_in_doubt(struct db *db, struct err *err)
+json_t *read_in_doubt(struct db *db, int64_t give_up_ms, struct err *err)
 {
+    char give_up[NUMBER_SIZE];
+    const char *params[] = {number(give_up_ms, give_up)};
     return query_array(db,
                        "select jsonb_build_object('provider', split_part(a.name, ':', 2), 'currency', a.currency,"
                        " 'amount', coalesce(sum(d.amount), 0), 'count', count(d.amount), 'oldestSeconds',"
-                       " coalesce(extract(epoch from clock_timestamp() - min(d.since))::bigint, 0))"
+                       " coalesce(extract(epoch from clock_timestamp() - min(d.since))::bigint, 0), 'cases',"
+                       " count(d.amount) filter (where d.since <= clock_timestamp() - $1::bigint * interval '1 ms'))"
                        " from ledger.account a left join ledger.in_doubt d on d.debit = a.name and d.currency = "
                        "a.currency where a.kind = 'in_doubt' group by a.name, a.currency order by a.name, a.currency",
-                       0, NULL, err);
+                       1, params, err);
 }
 
 json_t *read_personal(struct db *db, struct uuid payment, struct err *err)

@@ -34,9 +34,9 @@ json_t *read_trial_balance(struct db *db, struct err *err) MUST_CHECK;
 /* The statement behind it, for who needs it in one snapshot with others; one such object a row. */
 extern const char read_trial_balance_sql[];
 
-/* What is at stake while outcomes are unknown: [{"provider","currency","amount","count","oldestSeconds"}], with zeros
- * where something once was. */
-json_t *read_in_doubt(struct db *db, struct err *err) MUST_CHECK;
+/* What is at stake while outcomes are unknown: [{"provider","currency","amount","count","oldestSeconds","cases"}], with
+ * zeros where something once was; cases: how many are unknown for longer than give_up_ms (cases.h). */
+json_t *read_in_doubt(struct db *db, int64_t give_up_ms, struct err *err) MUST_CHECK;
 
 /* Dead letters, newest first:
  * [{"id","seq","at","queue","type","reason","paymentId","commandId","publisher","messageId","attempts","held",

@@ -12,6 +12,7 @@
 #include "common/money.h"
 #include "common/mutant.h"
 #include "ledger/book.h"
+#include "workers/attest.h"
 #include "workers/policy.h"
 #include "workers/routing.h"
 #include "workers/steps.h"
@@ -499,12 +500,16 @@ static enum verdict settle_capture(struct job *job)
     return add_doubt(job, "capture", job->question, job->payment.last_capture_doubt);
 }
 
-/* The slot says refused, the provider took the money: nobody may drop that (L6). */
+/* The slot says refused, the provider took the money, or the other way round: nobody may drop that (L6). */
 static enum verdict check_capture(struct job *job)
 {
+    bool refused = job->answer.outcome == PROVIDER_REFUSED || job->answer.outcome == PROVIDER_EXPIRED;
     if (job->answer.outcome == PROVIDER_DONE && job->payment.capture && !job->payment.captured)
         return job_dead(job, DEATH_REFUSED, "captured at the provider (%s) although the ledger says refused",
                         job->answer.reference);
+    if (refused && job->payment.captured)
+        return job_dead(job, DEATH_REFUSED, "refused at the provider (%s) although the ledger says captured",
+                        job->answer.code);
     return VERDICT_DONE;
 }
 
@@ -619,6 +624,48 @@ static enum verdict call_cancel(struct job *job)
     return lost ? key_conflict(job) : VERDICT_DONE;
 }
 
+/* --- a person's word, where no provider gives one (attest.h) --- */
+
+/* What follows from the word (a fail-over, the question after an own `absent`) is an authorization like any other. */
+static bool goes_on_with_authorization(const struct job *job)
+{
+    return own_open_authorization(job) || own_absent_authorization(job);
+}
+
+static enum verdict plan_attested(struct job *job)
+{
+    return goes_on_with_authorization(job) ? VERDICT_CALL : attest_plan(job);
+}
+
+static enum verdict call_attested(struct job *job)
+{
+    return goes_on_with_authorization(job) ? call_authorization(job) : attest_ask(job);
+}
+
+static bool is_attested_authorization(const struct job *job, struct slot slot)
+{
+    return job->target == slot.n && !job->payment.authorizations[slot.n].result && !job->cancelling;
+}
+
+static enum verdict settle_attested(struct job *job)
+{
+    struct slot slot = slot_parse(job->command.slot);
+    if (slot.kind == SLOT_CAPTURE)
+        return attest_settle(job, settle_capture);
+    if (slot.kind == SLOT_VOID)
+        return attest_settle(job, settle_void);
+    return is_attested_authorization(job, slot) ? attest_settle(job, settle_authorization) : settle_authorization(job);
+}
+
+/* A word that came too late adds nothing; what the provider answered to the question before it is never dropped (L6). */
+static enum verdict check_attested(struct job *job)
+{
+    struct slot slot = slot_parse(job->command.slot);
+    if (attest_is_word(job) || slot.kind == SLOT_VOID)
+        return VERDICT_DONE;
+    return slot.kind == SLOT_CAPTURE ? check_capture(job) : check_authorization(job);
+}
+
 static const struct step steps[] = {
     {.command = "payment.create",
      .plan = plan_create,
@@ -641,6 +688,11 @@ static const struct step steps[] = {
      .settle = settle_capture,
      .check = check_capture},
     {.command = "authorize.void", .plan = plan_void, .call = call_void, .settle = settle_void},
+    {.command = "authorize.attest",
+     .plan = plan_attested,
+     .call = call_attested,
+     .settle = settle_attested,
+     .check = check_attested},
     {.command = "payment.cancel", .plan = plan_cancel, .call = call_cancel},
     {0},
 };

@@ -142,7 +142,7 @@ static void read_exposure(struct breakers *breakers)
     int64_t begun_ms = clock_monotonic_ms();
     if (begun_ms < breakers->read_not_before_ms)
         return;
-    json_t *rows = read_in_doubt(breakers->around->reader, &err);
+    json_t *rows = read_in_doubt(breakers->around->reader, 0, &err);
     int64_t now_ms = clock_monotonic_ms();
     breakers->read_not_before_ms = now_ms + READ_SHARE * (now_ms - begun_ms);
     if (!rows) {

@@ -12,6 +12,7 @@
 #include "common/money.h"
 #include "common/mutant.h"
 #include "ledger/book.h"
+#include "workers/attest.h"
 #include "workers/policy.h"
 #include "workers/steps.h"
 
@@ -221,10 +222,44 @@ static enum verdict settle_refund(struct job *job)
     return add_doubt(job, slot, job->question, job->payment.refunds[n].last_doubt);
 }
 
+/* The slot says otherwise than the provider, because a person spoke while it was being asked: nobody may drop that (L6). */
+static enum verdict check_refund(struct job *job)
+{
+    const struct fact *result = job->payment.refunds[job->target].result;
+    bool done = job->answer.outcome == PROVIDER_DONE, refused = job->answer.outcome == PROVIDER_REFUSED;
+    if (!result || attest_is_word(job) || !(done || refused) ||
+        strcmp(result->outcome, done ? "refunded" : "refused") == 0)
+        return VERDICT_DONE;
+    return job_dead(job, DEATH_REFUSED, "refund %d: %s at the provider (%s) although the ledger says %s", job->target,
+                    done ? "refunded" : "refused", job->answer.reference, result->outcome);
+}
+
+static enum verdict settle_attested(struct job *job)
+{
+    return attest_settle(job, settle_refund);
+}
+
 static const struct step steps[] = {
-    {.command = "payment.refund", .plan = plan_refund, .call = call_refund, .settle = settle_refund},
-    {.command = "payment.unwind", .plan = plan_unwind, .call = call_unwind, .settle = settle_refund},
-    {.command = "refund.resolve", .plan = plan_resolve, .call = call_resolve, .settle = settle_refund},
+    {.command = "payment.refund",
+     .plan = plan_refund,
+     .call = call_refund,
+     .settle = settle_refund,
+     .check = check_refund},
+    {.command = "payment.unwind",
+     .plan = plan_unwind,
+     .call = call_unwind,
+     .settle = settle_refund,
+     .check = check_refund},
+    {.command = "refund.resolve",
+     .plan = plan_resolve,
+     .call = call_resolve,
+     .settle = settle_refund,
+     .check = check_refund},
+    {.command = "refund.attest",
+     .plan = attest_plan,
+     .call = attest_ask,
+     .settle = settle_attested,
+     .check = check_refund},
     {0},
 };
 

@@ -153,6 +153,14 @@ def pop_state():
     return seeds + [lines(0, 200, json.dumps(word)), lines(0, 404, "{\"error\":\"not_found\"}"), lines(0, 200, "[]"), lines(1, 200, "not JSON"), lines(1, 503, "")]
 
 
+def published():
+    """Fields: the publisher named by the caller ("" for none); the rest is a publisher's list."""
+    texts = ["id,type,day,publisher\nk-1,payment.create,2026-11-20,shop\n", "k-1,payment.refund,2026-11-20\r\n\nk-2,payment.cancel,2026-11-21",
+             '{"id":"k","type":"payment.create","day":"2026-11-20","publisher":"shop"}\n', '{"id":1}', "a,b,c,d,e", "[]", "{", "x" * 5000, "k,payment.look,2026-11-20,shop",
+             "k,payment.create,2026-02-30,shop", ",payment.create,2026-11-20,", "k,payment.create,2026-11-20,a b"]
+    return [lines(name, text) for text in texts for name in ("", "shop")]
+
+
 def note():
     root = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="
     text = f"acquit.example/ledger\n18\n{root}\nacquit-seal-v1 epoch=1 block=3 previous=-\n"
@@ -349,7 +357,7 @@ def body():
 
 
 def main():
-    for make in (pan, schema, envelope, stripe, paypal, tokens, pop, pop_state, note, simulated, config, ingress, saga, receipt, absence, archive, row, body):
+    for make in (published, pan, schema, envelope, stripe, paypal, tokens, pop, pop_state, note, simulated, config, ingress, saga, receipt, absence, archive, row, body):
         write(make.__name__, make())
         print(f"{make.__name__:10} {len(os.listdir(os.path.join(CORPUS, make.__name__)))} files")
 

@@ -22,7 +22,7 @@ SEED = 20261120
 
 PUBLIC = ["payment.create", "payment.cancel", "payment.refund"]
 INTERNAL = ["authorize.resolve", "payment.compensate", "payment.expire", "payment.look", "deadletter.replay", "deadletter.discard", "pop.confirm", "pop.commit",
-            "notify.send"]
+            "notify.send", "authorize.attest", "refund.attest"]
 
 CURRENCIES = ["EUR", "USD", "XOF", "JPY", "KWD", "ZZZ", "QQQ"]     # the last two exist nowhere
 CHARACTERS = "aZ0 _-.:@/\\\"'é密😀\n\t"
@@ -65,6 +65,8 @@ def matching(rng, schema):
         return rng.choice([uuid(rng), "tx_" + hex_digits(rng, 32), "tx_" + hex_digits(rng, 31), uuid(rng) + "\n"])
     if pattern.startswith("^[0-9a-f]{8}"):
         return rng.choice([uuid(rng).lower()] * 5 + [uuid(rng).upper()])
+    if "{64}" in pattern:
+        return rng.choice([hex_digits(rng, 64).lower()] * 9 + [hex_digits(rng, 63).lower(), "A" * 64, "a" * 64 + "\n"])
     if "[A-Z]{3}" in pattern:
         return rng.choice(["EUR", "USD", "XOF", "MAD", "JPY", "TND", "eur", "EURO"])
     if "[A-Za-z0-9+/]" in pattern:
@@ -75,6 +77,9 @@ def matching(rng, schema):
         return rng.choice([uuid(rng), uuid(rng)[:-1], " " + uuid(rng)])
     if "@" in pattern:
         return rng.choice(["a@b.c", "é@ü.org", "a@b", "a b@c.d", "@b.c", "a@.c", "a@b.c\n", "a@@b.c"])
+    if ":result" in pattern:
+        return rng.choice(["auth:1:result", "capture", "void:3"] * 3 + ["auth:1", "capture\n"] if "auth" in pattern else
+                          ["refund:1:result", "refund:12:result"] * 4 + ["refund:0:result", "refund:1"])
     if ":" in pattern:
         return rng.choice(["auth:1", "auth:1:doubt:3", "capture", "Auth:1", "a b", "", "capture\n"])
     return rng.choice(["stripe", "pm_card_visa", "hotel.1", "A-1", "x" * rng.choice([32, 33, 64, 65]), "é", "a b", ".a", "a\n", ""])

@@ -16,7 +16,7 @@ from ids import payment_id
 # Short waits, so that a test sees the end of a retry or a doubt within seconds. Sent payments may be re-sent for 2 s.
 SETTINGS = {
     "retry": {"base_ms": 100, "cap_ms": 300},
-    "question": {"base_ms": 100, "cap_ms": 400},
+    "question": {"base_ms": 100, "cap_ms": 400, "give_up_ms": 2000},
     "keeper": {"stand_still_ms": 3000, "sweep_ms": 200},
     "provider": {"timeout_ms": 1500, "visibility_horizon_ms": 200, "send_window_ms": 3000},
     "breaker": {"enabled": False},  # a test that breaks a provider means that provider; test_routing.py switches it on

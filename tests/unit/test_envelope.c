@@ -201,6 +201,12 @@ static void test_our_own_commands(void **state)
         json_t *extra = NULL;
         if (strcmp(type, "payment.compensate") == 0)
             extra = json_pack("{s:s}", "reason", "r");
+        bool attest = strstr(type, ".attest") != NULL;
+        const char *slot = !attest ? "auth:1" : *type == 'a' ? "auth:1:result" : "refund:1:result";
+        if (attest)
+            extra = json_pack("{s:s, s:s, s:s, s:s}", "as", *type == 'a' ? "approved" : "refunded", "reason", "r",
+                              "evidenceSha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                              "actor", "a");
         bool replay = strncmp(type, "deadletter.", 11) == 0, confirm = strcmp(type, "pop.confirm") == 0;
         if (replay)
             extra = json_pack("{s:s, s:i, s:s, s:s}", "deadLetterId", "0b8a7c1e-3f52-8d4a-9c11-5b6f7a8d9e01", "n", 1,
@@ -210,8 +216,7 @@ static void test_our_own_commands(void **state)
                               "0b8a7c1e-3f52-8d4a-9c11-5b6f7a8d9e01", "amount", 1, "currency", "EUR", "verdict",
                               "valid", "at", "2026-11-20T10:00:00Z", "signature", "AAAA");
         struct delivery delivery = {.queue = command_type_at(i)->queue};
-        command_message(type, id, payment, replay || confirm ? NULL : "auth:1", extra, "acquit-worker",
-                        &delivery.message);
+        command_message(type, id, payment, replay || confirm ? NULL : slot, extra, "acquit-worker", &delivery.message);
         assert_string_equal(delivery.message.exchange, EXCHANGE_COMMANDS);
         assert_string_equal(delivery.message.type, type);
         assert_in_range(delivery.message.timestamp, clock_wall_ms() / 1000 - 5, clock_wall_ms() / 1000);
@@ -221,7 +226,7 @@ static void test_our_own_commands(void **state)
             fail_msg("%s: %s", type, err.text);
         assert_true(uuid_equal(command.id, id));
         assert_true(uuid_equal(command.payment_id, payment));
-        assert_string_equal(command.slot, replay || confirm ? "" : "auth:1");
+        assert_string_equal(command.slot, replay || confirm ? "" : slot);
         assert_string_equal(command.publisher, "acquit-worker");
         command_clear(&command);
         message_clear(&delivery.message);

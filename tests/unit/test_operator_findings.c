@@ -223,6 +223,23 @@ static void test_standing_still(void **state)
     }
 }
 
+static void test_open_cases(void **state)
+{
+    (void)state;
+    json_auto_t *findings = json_array(), *none = json_array();
+    json_auto_t *cases =
+        json_pack("[{s:s, s:s, s:s, s:i, s:s, s:i}, {s:s}]", "paymentId", COMMAND_A, "slot", "capture", "provider",
+                  "stripe", "amount", 2100, "currency", "EUR", "ageMs", 90000000, "slot", "void:1");
+    judge_cases(findings, none);
+    judge_cases(findings, cases);
+    assert_string_equal(json_text(json_array_get(findings, 0), "state", ""), "ok");
+    const json_t *told = json_array_get(findings, 1);
+    assert_string_equal(json_text(told, "state", ""), "warning");
+    assert_string_equal(json_text(told, "detail", ""),
+                        "2 wait for a person, the oldest for 1 d 1 h: capture of tx_11111111222283338444555555555555, "
+                        "21.00 EUR at stripe");
+}
+
 /* Every command and every option of the table is offered. */
 static void test_completion(void **state)
 {
@@ -264,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_transit),
         cmocka_unit_test(test_standing_still),
         cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_open_cases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,8 +48,9 @@ static bool holds(const char *type, const json_t *item)
 static void test_cases(void **state)
 {
     (void)state;
-    static const char *const types[] = {"payment.create", "payment.cancel", "payment.refund",     "authorize.resolve",
-                                        "payment.look",   "payment.expire", "payment.compensate", "deadletter.replay"};
+    static const char *const types[] = {"payment.create",   "payment.cancel", "payment.refund",     "authorize.resolve",
+                                        "payment.look",     "payment.expire", "payment.compensate", "deadletter.replay",
+                                        "authorize.attest", "refund.attest"};
     size_t wrong = 0;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         char path[256];

@@ -35,6 +35,7 @@ static void test_command_types(void **state)
         {"payment.expire", "acquit.compensate", false},    {"payment.look", "acquit.compensate", false},
         {"deadletter.replay", "acquit.compensate", false}, {"deadletter.discard", "acquit.compensate", false},
         {"pop.confirm", "acquit.pop-validate", false},     {"pop.commit", "acquit.pop-validate", false},
+        {"authorize.attest", "acquit.authorize", false},   {"refund.attest", "acquit.refund", false},
     };
     enum { COUNT = sizeof expected / sizeof expected[0] };
     assert_int_equal(command_type_count(), COUNT);
@@ -150,7 +151,7 @@ static void test_rows(void **state)
     (void)state;
     assert_int_equal(json_object_size(exchanges), 5 + 7);
     assert_int_equal(json_object_size(queues), 6 + 6 + 7 + 1);
-    assert_int_equal(bindings, 1 + 6 + 7 + 22 + 4);
+    assert_int_equal(bindings, 1 + 6 + 7 + 24 + 4);
     assert_string_equal(json_text(exchanges, EXCHANGE_DEAD, ""), "direct");
     assert_string_equal(json_text(exchanges, EXCHANGE_COMMANDS, ""), "topic");
     assert_string_equal(json_text(exchanges, "acquit.wait.1h", ""), "fanout");

@@ -250,7 +250,7 @@ static void measure_doubt(struct keeper *keeper)
     struct err err = {0};
     if (begun_ms < keeper->measure_doubt_ms)
         return;
-    json_auto_t *rows = read_in_doubt(keeper->options.db, &err);
+    json_auto_t *rows = read_in_doubt(keeper->options.db, keeper->options.give_up_ms, &err);
     int64_t now_ms = clock_monotonic_ms();
     keeper->measure_doubt_ms = now_ms + MEASURE_SHARE * (now_ms - begun_ms);
     if (!rows)
@@ -263,6 +263,7 @@ static void measure_doubt(struct keeper *keeper)
         metric_set("acquit_in_doubt_minor_units", labels, json_int(row, "amount", 0));
         metric_set("acquit_in_doubt_intents", labels, json_int(row, "count", 0));
         metric_set("acquit_in_doubt_oldest_seconds", labels, json_int(row, "oldestSeconds", 0));
+        metric_set("acquit_cases_open", labels, json_int(row, "cases", 0));
     }
 }
 

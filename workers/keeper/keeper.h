@@ -18,6 +18,7 @@ struct keeper_options {
     struct publisher *publisher;
     const char *user; /* ours at the broker */
     int64_t sweep_ms, stand_still_ms;
+    int64_t give_up_ms; /* what is in doubt for longer is counted as a person's case */
 };
 
 struct keeper;

@@ -163,7 +163,8 @@ static int open_all(struct process *process, struct err *err)
                                            .publisher = process->publisher,
                                            .user = process->user,
                                            .sweep_ms = config_int(config, "keeper.sweep_ms"),
-                                           .stand_still_ms = config_int(config, "keeper.stand_still_ms")};
+                                           .stand_still_ms = config_int(config, "keeper.stand_still_ms"),
+                                           .give_up_ms = config_int(config, "question.give_up_ms")};
     process->keeper = keeper_new(&options);
     const struct projecting_options projecting = {
         .loop = process->loop, .db = process->db, .interval_ms = config_int(config, "projection.interval_ms")};

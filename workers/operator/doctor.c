@@ -14,6 +14,7 @@
 #include "ledger/migrate.h"
 #include "ledger/partitions.h"
 #include "ledger/projection.h"
+#include "ledger/cases.h"
 #include "ledger/read.h"
 #include "ledger/transit.h"
 #include "queues/management.h"
@@ -159,6 +160,16 @@ static void check_held(json_t *findings, struct db *db)
                 held, count == READ_PAGE_MAX ? " or more" : "");
 }
 
+static void check_cases(json_t *findings, const struct config *config, struct db *db)
+{
+    struct err err = {0};
+    json_auto_t *rows = cases_read(db, config_int(config, "question.give_up_ms"), NULL, CASES_LIMIT_MAX, &err);
+    if (rows)
+        judge_cases(findings, rows);
+    else
+        finding_add(findings, "cases", HEALTH_PROBLEM, NULL, "%s", err.text);
+}
+
 struct scan {
     size_t seen, still, contradicting;
     struct uuid first_still, first_contradicting;
@@ -283,6 +294,7 @@ static void check_ledger(struct op *op, json_t *findings)
     check_epoch(findings, db);
     check_partitions(findings, db);
     check_held(findings, db);
+    check_cases(findings, op->config, db);
     check_payments(findings, op->config, db);
     check_lists(findings, db);
     check_balance(findings, db);

@@ -218,6 +218,25 @@ void judge_transit(json_t *findings, const json_t *rows)
         finding_add(findings, "transit accounts", HEALTH_OK, NULL, "%zu, each within its limit", json_array_size(rows));
 }
 
+void judge_cases(json_t *findings, const json_t *cases)
+{
+    const json_t *oldest = json_array_get(cases, 0);
+    char amount[MONEY_TEXT_MAX], age[AGE_TEXT_MAX], id[PUBLIC_ID_SIZE] = "";
+    struct uuid payment;
+    if (!oldest) {
+        finding_add(findings, "cases", HEALTH_OK, NULL, "no outcome is unknown for too long");
+        return;
+    }
+    if (uuid_parse(json_text(oldest, "paymentId", ""), &payment) == 0)
+        public_id_format(payment, id);
+    finding_add(findings, "cases", HEALTH_WARNING,
+                "`acquit payment cases` lists them; find out at the provider, then `acquit payment resolve`",
+                "%zu wait for a person, the oldest for %s: %s of %s, %s at %s", json_array_size(cases),
+                age_text(json_int(oldest, "ageMs", 0), age), json_text(oldest, "slot", ""), id,
+                money_format(json_int(oldest, "amount", 0), json_text(oldest, "currency", ""), amount),
+                json_text(oldest, "provider", ""));
+}
+
 bool stands_still(const struct facts *facts, const struct payment *payment, int64_t stand_still_ms, int64_t now_ms)
 {
     struct next next;

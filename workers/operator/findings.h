@@ -34,6 +34,8 @@ void judge_topology(json_t *findings, const json_t *differences);
 void judge_queues(json_t *findings, const json_t *queues, bool dual);
 /* As read_trial_balance(). */
 void judge_balance(json_t *findings, const json_t *balances);
+/* As cases_read(), the oldest first. */
+void judge_cases(json_t *findings, const json_t *cases);
 /* As transit_judge() leaves them. */
 void judge_transit(json_t *findings, const json_t *rows);
 /* Something is due, and nothing has happened for that long. */

@@ -64,9 +64,13 @@ extern const struct option_row payment_list_options[], payment_cancel_options[],
 command_function cmd_route_explain;
 extern const struct option_row route_explain_options[];
 
+/* acquit payment cases, acquit payment resolve */
+command_function cmd_payment_cases, cmd_payment_resolve;
+extern const struct option_row payment_cases_options[], payment_resolve_options[];
+
 /* acquit audit */
-command_function cmd_audit_dual, cmd_audit_list;
-extern const struct option_row audit_dual_options[], audit_list_options[];
+command_function cmd_audit_dual, cmd_audit_list, cmd_audit_conserve;
+extern const struct option_row audit_dual_options[], audit_list_options[], audit_conserve_options[];
 
 /* acquit ledger epoch, acquit ledger partitions */
 command_function cmd_ledger_epoch, cmd_ledger_partitions;

@@ -248,7 +248,7 @@ int cmd_route_explain(struct op *op, struct err *err)
     if (read_request(op, &request, err) != 0)
         return -1;
     if (has_limits(op->config)) {
-        question.in_doubt = operator_db(op, err) ? read_in_doubt(op->db, err) : NULL;
+        question.in_doubt = operator_db(op, err) ? read_in_doubt(op->db, 0, err) : NULL;
         if (!question.in_doubt)
             return -1;
     }
