@@ -471,7 +471,11 @@ static void dispatch(struct order *order)
         stall(order);
     int64_t way_us = chance_between(1, NETWORK_MOST_MS) * 1000;
     if (is_spared(order)) {
+        order->lost = !order->ask && fault(CHANCE_TIMEOUT_AFTER, 400);
+        order->left += order->lost;
         later(way_us, true, arrive, order);
+        if (order->lost)
+            later(order->timeout_ms * 1000, true, time_out, order);
         return;
     }
     if (fault(CHANCE_NOT_SENT, 10)) {

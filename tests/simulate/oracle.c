@@ -166,6 +166,8 @@ static bool judge_decision(const struct facts *facts, const struct payment *p)
         if (fact->seq < p->decision->seq && !uuid_equal(fact->cause, p->decision->cause) &&
             (is_last_refusal(p, fact) || is_last_death(p, fact)))
             return wrong(p->id, "%s=%s did not decide (L7)", fact->slot, fact->outcome);
+        if (strcmp(fact->slot, "auth:1") == 0 && fact->seq > p->decision->seq && strcmp(fact->outcome, "intent") == 0)
+            return wrong(p->id, "an authorization began after the decision (L7)");
     }
     return true;
 }
