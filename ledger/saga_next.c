@@ -105,7 +105,7 @@ static void capture(const struct payment *p, struct next *next)
 /* When activation is exhausted nobody may guess: the token system itself says, by what it answers to a release. */
 static void activate_tokens(const struct payment *p, struct next *next)
 {
-    if (p->activation_dead && !MUTANT(NO_ARBITER))
+    if (p->activation_dead)
         rest_on(say(next, p, "token.release", 0, 0, "token:released"), p->activation_dead);
     else
         rest_on(say(next, p, "token.activate", 0, 0, "token:active"), p->capture);

@@ -166,8 +166,7 @@ static bool open_intent(const struct authorization *authorization)
 static int own_open_authorization(const struct job *job)
 {
     for (int n = 1; n <= job->payment.authorization_count; n++)
-        if (open_intent(&job->payment.authorizations[n]) &&
-            (MUTANT(RESUME_ANYBODYS) || job_caused(job, job->payment.authorizations[n].intent)))
+        if (open_intent(&job->payment.authorizations[n]) && job_caused(job, job->payment.authorizations[n].intent))
             return n;
     return 0;
 }

@@ -134,7 +134,7 @@ static void watch(const struct home *home, const struct fact *fact)
 static bool add_fact(struct home *home, const struct new_fact *fact)
 {
     const struct row *parent = *fact->with ? find_row(home, fact->with) : NULL;
-    if (*fact->with && (!parent || parent->xid != ledger.xid) && !MUTANT(DEPENDENTS_ANYWAY))
+    if (*fact->with && (!parent || parent->xid != ledger.xid))
         return false;
     if (!uuid_is_nil(fact->command) && strcmp(command_sha256(fact->command), fact->command_sha256) != 0 &&
         !MUTANT(KEYS_UNGUARDED))

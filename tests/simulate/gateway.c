@@ -43,7 +43,7 @@ struct kept {
     enum provider_operation operation;
     enum provider_outcome outcome;
     char code[PROVIDER_CODE_SIZE], reference[40];
-    bool spent;
+    bool spent, says_error; /* says_error: done, and the key answers with the error that was on the way back */
     int64_t at_us, dark_until_us;
     struct kept *next;
 };
@@ -287,6 +287,11 @@ static bool same_again(const struct order *order, struct provider_answer *ret)
         return false;
     say(ret, kept->outcome, kept->code, kept->reference);
     ret->spent = kept->spent;
+    if (kept->says_error) {
+        say(ret, PROVIDER_UNKNOWN, "http_500", "");
+        ret->spent = true;
+        return true;
+    }
     const struct hold *hold = find_hold(order, now_us);
     if (order->operation == PROVIDER_AUTHORIZE && kept->outcome == PROVIDER_ACTION && hold) {
         if (hold->state == HOLD_HELD || hold->state == HOLD_CAPTURED)
@@ -303,6 +308,14 @@ static void send(struct order *order, struct provider_answer *ret)
 {
     if (same_again(order, ret))
         return;
+    if (order->keep_error &&
+        order->operation == PROVIDER_REFUND) { /* not done at all, it would be a person's case for ever */
+        change(order, ret);
+        keep(order, ret, 0);
+        answers[bucket(order->payment)]->says_error = true;
+        same_again(order, ret);
+        return;
+    }
     if (order->keep_error) {
         struct wish *wish = wish_find(order->payment);
         if (wish && order->operation == PROVIDER_CAPTURE)
@@ -458,7 +471,11 @@ static void dispatch(struct order *order)
         stall(order);
     int64_t way_us = chance_between(1, NETWORK_MOST_MS) * 1000;
     if (is_spared(order)) {
+        order->lost = !order->ask && fault(CHANCE_TIMEOUT_AFTER, 400);
+        order->left += order->lost;
         later(way_us, true, arrive, order);
+        if (order->lost)
+            later(order->timeout_ms * 1000, true, time_out, order);
         return;
     }
     if (fault(CHANCE_NOT_SENT, 10)) {
@@ -471,9 +488,9 @@ static void dispatch(struct order *order)
     }
     bool late = !order->ask && fault(CHANCE_LATE_EFFECT, 10);
     order->lost = late || fault(CHANCE_TIMEOUT_AFTER, 10);
-    order->keep_error = !order->ask && order->operation != PROVIDER_REFUND && fault(CHANCE_KEPT_ERROR, 6);
+    order->keep_error = !order->ask && fault(CHANCE_KEPT_ERROR, order->operation == PROVIDER_REFUND ? 20 : 6);
     order->error_after = fault(CHANCE_ERROR_AFTER, 10);
-    order->stale_us = order->ask && fault(CHANCE_STALE_ANSWER, 50) ? chance_between(1, STALE_MOST_MS) * 1000 : 0;
+    order->stale_us = order->ask && fault(CHANCE_STALE_ANSWER, 100) ? chance_between(1, STALE_MOST_MS) * 1000 : 0;
     if (late)
         way_us = chance_between(order->timeout_ms, order->timeout_ms + LATE_MOST_MS) * 1000;
     later(way_us, true, arrive, order);

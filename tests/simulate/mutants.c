@@ -41,13 +41,10 @@ static const struct mutant mutants[] = {
     {"REFUSED_CAPTURE_STAYS", "L7", "a refused capture's authorization is not voided"},
     {"NO_UNWIND", "L7", "a refused activation is not refunded"},
     {"TOKENS_KEPT", "L7", "tokens are not given back"},
-    {"NO_ARBITER", "saga", "an exhausted activation does not go to the arbiter"},
     {"ARBITER_SILENT", "saga", "a release after a capture does not say that activation is over"},
-    {"DEPENDENTS_ANYWAY", "L2", "dependent facts go in although the fact they depend on was lost"},
     {"TRANSFERS_ANYWAY", "L8", "transfers of a lost slot are booked"},
     {"KEYS_UNGUARDED", "L10", "a fact goes in although its key belongs to another body"},
     {"ANY_BODY", "L10", "another body under the same key is taken for a repeat"},
-    {"RESUME_ANYBODYS", "L5", "a delivery resumes intents of others"},
     {"NO_LAST_QUESTION", "L6", "who finds its own intent absent does not ask once more"},
 };
 /* clang-format on */

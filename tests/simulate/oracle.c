@@ -126,6 +126,52 @@ static bool judge_told(const struct payment *p, const struct wish *wish)
     return true;
 }
 
+/* --- who refuses decides, at once (L7) --- */
+
+static bool is_last_refusal(const struct payment *p, const struct fact *fact)
+{
+    struct slot slot = slot_parse(fact->slot);
+    const json_t *routes = json_object_get(p->received->body, "routes");
+    switch (slot.kind) {
+    case SLOT_TOKEN_RESERVED:
+        return strcmp(fact->outcome, "refused") == 0;
+    case SLOT_POP:
+        return strcmp(fact->outcome, "rejected") == 0;
+    case SLOT_AUTH_RESULT:
+        return strcmp(fact->outcome, "approved") != 0 && (size_t)slot.n == json_array_size(routes);
+    default:
+        return false;
+    }
+}
+
+/* The death of a command that was to bring an undecided payment on. */
+static bool is_last_death(const struct payment *p, const struct fact *fact)
+{
+    static const char *const types[] = {"payment.create",    "authorize.start", "authorize.resolve",
+                                        "authorize.capture", "pop.validate",    "token.reserve"};
+    const char *reason = json_text(fact->body, "reason", "");
+    if (slot_parse(fact->slot).kind != SLOT_DEAD || fact->seq < p->received->seq ||
+        (strcmp(reason, "exhausted") != 0 && strcmp(reason, "crash_loop") != 0))
+        return false;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(types[i], fact->outcome) == 0)
+            return true;
+    return false;
+}
+
+static bool judge_decision(const struct facts *facts, const struct payment *p)
+{
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        if (fact->seq < p->decision->seq && !uuid_equal(fact->cause, p->decision->cause) &&
+            (is_last_refusal(p, fact) || is_last_death(p, fact)))
+            return wrong(p->id, "%s=%s did not decide (L7)", fact->slot, fact->outcome);
+        if (strcmp(fact->slot, "auth:1") == 0 && fact->seq > p->decision->seq && strcmp(fact->outcome, "intent") == 0)
+            return wrong(p->id, "an authorization began after the decision (L7)");
+    }
+    return true;
+}
+
 /* --- every publish is accounted for --- */
 
 static bool has_letter(struct uuid command)
@@ -182,7 +228,7 @@ static bool judge_folded(const struct facts *facts, const struct payment *p, con
         return wrong(p->id, "has not come to its end: %s", saga_state_text(p->state));
     if (p->state == SAGA_UNCAPTURED_ENDED && !wish->may_fail_to_capture)
         return wrong(p->id, "the capture was refused, and nobody but us gave a reason to");
-    return judge_money(p) && judge_purchase(p) && judge_refunds(p) && judge_told(p, wish);
+    return judge_decision(facts, p) && judge_money(p) && judge_purchase(p) && judge_refunds(p) && judge_told(p, wish);
 }
 
 static bool judge(struct wish *wish)
