@@ -124,7 +124,7 @@ const char *paypal_authorization_key(const struct provider_request *request)
 void paypal_custom_id(const char *key, char ret[static PROVIDER_KEY_SIZE])
 {
     size_t n = 0;
-    for (; key[n] && n < PROVIDER_KEY_SIZE - 1; n++) {
+    for (; n < PROVIDER_KEY_SIZE - 1 && key[n]; n++) {
         char c = key[n];
         bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
         ret[n] = plain ? c : '.';
