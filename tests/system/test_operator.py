@@ -189,7 +189,7 @@ def test_a_healthy_farm_is_green(world):
     wait_green(world)
     answer = doctor(world)
     checks = {row["check"] for row in answer["checks"]}
-    assert checks == {"configuration", "providers", "ledger", "clock", "ledger role", "schema", "epoch", "partitions", "dead letters", "payments", "lists", "trial balance", "transit accounts", "broker",
+    assert checks == {"configuration", "providers", "ledger", "clock", "ledger role", "schema", "epoch", "partitions", "dead letters", "cases", "payments", "lists", "trial balance", "transit accounts", "broker",
                       "broker user", "topology", "workers", "dead-letter queues"}
     assert "acquit_operator reads only" in next(row["detail"] for row in answer["checks"] if row["check"] == "ledger role")
     assert "ok " in world.farm.acquit("doctor")
