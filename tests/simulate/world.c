@@ -4,7 +4,7 @@
 
 #include "tests/simulate/world.h"
 
-enum { REST_LOOKED_FOR_S = 15, OVER_AFTER_H = 30, EVENTS_MOST = 120000 };
+enum { REST_LOOKED_FOR_S = 15, OVER_AFTER_H = 30, EVENTS_MOST = 1000000 };
 
 enum { LETTERS_MOST = 400 }; /* more than anybody could deal with: something sends them in a circle */
 

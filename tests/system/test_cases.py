@@ -105,7 +105,7 @@ def test_a_void_is_resolved_by_a_person(world):
     key = world.key()
     payment = world.expect(key, "shop")
     silence(world, payment, "stripe.cancel")
-    world.fault(payment, "validator.validate", "decline", times=-1)
+    world.fault(payment, "validator.validate", "decline", times=-1, delayMs=1000)  # late enough for the hold to stand
     world.pay(world.dual(2300), key=key)
     world.wait_fact(payment, "void:1:doubt:0")
     code, told = resolve(world, payment, "void:1", "voided")
