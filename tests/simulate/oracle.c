@@ -187,12 +187,24 @@ static bool is_accounted(struct uuid command, bool wiped)
     return uuid_is_nil(command) || wiped || database_has_command(command) || has_letter(command);
 }
 
-static bool had_conflict(const struct wish *wish)
+/* Of another body than `letter` the archive has a letter, too: one of the two died before it was looked at, and that is where it is told. */
+static bool has_other_body(const struct ledger_letter *letter)
 {
     for (size_t i = 0; i < database_letter_count(); i++)
-        if (uuid_equal(database_letter(i)->command_id, wish->create) &&
-            strcmp(database_letter(i)->reason, "idempotency_conflict") == 0)
+        if (uuid_equal(database_letter(i)->command_id, letter->command_id) &&
+            strcmp(database_letter(i)->body_sha256, letter->body_sha256) != 0)
             return true;
+    return false;
+}
+
+static bool had_conflict(const struct wish *wish)
+{
+    for (size_t i = 0; i < database_letter_count(); i++) {
+        const struct ledger_letter *letter = database_letter(i);
+        if (uuid_equal(letter->command_id, wish->create) &&
+            (strcmp(letter->reason, "idempotency_conflict") == 0 || has_other_body(letter)))
+            return true;
+    }
     return wish->create_wiped;
 }
 
