@@ -104,9 +104,10 @@ def test_a_refund_is_resolved_by_a_person_with_a_file(world, tmp_path):
 def test_a_void_is_resolved_by_a_person(world):
     key = world.key()
     payment = world.expect(key, "shop")
-    silence(world, payment, "stripe.cancel")
-    world.fault(payment, "validator.validate", "decline", times=-1, delayMs=1000)  # late enough for the hold to stand
+    world.fault(payment, "validator.validate", "decline", times=-1, delayMs=2000)  # late enough for the hold to stand
     world.pay(world.dual(2300), key=key)
+    world.wait_fact(payment, "auth:1:result")
+    silence(world, payment, "stripe.cancel")
     world.wait_fact(payment, "void:1:doubt:0")
     code, told = resolve(world, payment, "void:1", "voided")
     assert (code, told["slot"], told["result"]) == (0, "void:1", "recorded"), told

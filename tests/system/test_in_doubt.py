@@ -51,9 +51,10 @@ def test_a_payment_in_doubt_is_exposure_until_it_is_known(world, at, intent):
 def test_a_void_in_doubt_is_exposure_until_it_is_known(world):
     key = world.key()
     payment = world.expect(key, "shop")
-    before = silence(world, payment, "stripe.cancel")
-    world.fault(payment, "validator.validate", "decline", times=-1, delayMs=1000)  # late enough for the hold to stand
+    world.fault(payment, "validator.validate", "decline", times=-1, delayMs=2000)  # late enough for the hold to stand
     world.pay(world.dual(1300), key=key)
+    world.wait_fact(payment, "auth:1:result")
+    before = silence(world, payment, "stripe.cancel")
     until_known(world, payment, "void:1", 1300, before)
     world.wait_state(payment, "failed")
     assert exposure(world, payment) == []
