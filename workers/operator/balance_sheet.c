@@ -207,7 +207,8 @@ json_t *sheet_judge(const struct sheet *sheet, const json_t *queues, enum sum *r
 {
     json_t *missing = json_array(), *list = json_array();
     json_auto_t *groups = json_object();
-    qsort(sheet->items, sheet->count, sizeof *sheet->items, by_command);
+    if (sheet->count > 0)
+        qsort(sheet->items, sheet->count, sizeof *sheet->items, by_command);
     for (size_t i = 0; i < sheet->count; i++) {
         if (!is_missing(&sheet->items[i]) || !is_first(sheet, i))
             continue;
