@@ -187,13 +187,21 @@ static int next_death(const struct job *job, const char *command_id)
     }
 }
 
+/* Another body than the one that was accepted under this key has no effect, and neither has its death (L10): replayed, it is told so. */
+static bool is_another_body(const struct job *job, const struct dead *dead)
+{
+    return strcmp(dead->type, "payment.create") == 0 &&
+           strcmp(json_text(job->payment.received->body, "sha256", ""), job->command.sha256) != 0;
+}
+
 /* The commands whose exhaustion ends an undecided payment (DESIGN section 6). */
 static bool ends_payment(const struct job *job, const struct dead *dead)
 {
     static const char *const types[] = {"payment.create",    "authorize.start", "authorize.resolve",
                                         "authorize.capture", "pop.validate",    "token.reserve"};
     bool tried = dead->death == DEATH_EXHAUSTED || dead->death == DEATH_CRASH_LOOP;
-    if (!tried || dead->own_queue || !job->payment.received || job->payment.decision_kind != UNDECIDED)
+    if (!tried || dead->own_queue || !job->payment.received || job->payment.decision_kind != UNDECIDED ||
+        is_another_body(job, dead))
         return false;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(types[i], dead->type) == 0)

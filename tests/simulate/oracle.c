@@ -150,7 +150,9 @@ static bool is_last_death(const struct payment *p, const struct fact *fact)
     static const char *const types[] = {"payment.create",    "authorize.start", "authorize.resolve",
                                         "authorize.capture", "pop.validate",    "token.reserve"};
     const char *reason = json_text(fact->body, "reason", "");
-    if (slot_parse(fact->slot).kind != SLOT_DEAD || fact->seq < p->received->seq ||
+    bool of_another_body =
+        strcmp(fact->outcome, "payment.create") == 0 && json_bool(fact->body, "held", false); /* L10 */
+    if (slot_parse(fact->slot).kind != SLOT_DEAD || fact->seq < p->received->seq || of_another_body ||
         (strcmp(reason, "exhausted") != 0 && strcmp(reason, "crash_loop") != 0))
         return false;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
