@@ -131,3 +131,24 @@ json_t *exchange_http_evidence(const struct exchange *exchange, const struct htt
     int status = answer->outcome == HTTP_ANSWERED ? answer->status : 0;
     return exchange_evidence(exchange, status, answer->body, answer->body_size, answer->request_id);
 }
+
+void answer_say(struct provider_answer *ret, enum provider_outcome outcome, const char *code, const char *message)
+{
+    ret->outcome = outcome;
+    answer_code(ret->code, code);
+    answer_message(ret->message, message, NULL);
+}
+
+void answer_unreadable(struct provider_answer *ret, const char *why)
+{
+    ret->reference[0] = '\0';
+    answer_say(ret, PROVIDER_UNKNOWN, "unreadable_answer", why);
+}
+
+bool answer_is_header_text(const char *text)
+{
+    for (; *text; text++)
+        if (*text <= ' ' || *text > '~')
+            return false;
+    return true;
+}

@@ -27,6 +27,14 @@ bool answer_reference(char ret[static PROVIDER_REFERENCE_SIZE], const char *text
 /* Why there is no HTTP answer to a request with that timeout: "not_sent", "timeout" or "connection_lost". */
 const char *answer_silence(const struct http_answer *answer, int64_t timeout_ms);
 
+/* Outcome, code and message at once. */
+void answer_say(struct provider_answer *ret, enum provider_outcome outcome, const char *code, const char *message);
+/* Unknown, because nobody can read what came; what it called the thing is not believed either (L6). */
+void answer_unreadable(struct provider_answer *ret, const char *why);
+
+/* May stand in an HTTP header as it is: printable ASCII without blanks. */
+bool answer_is_header_text(const char *text);
+
 /* "http_418" */
 void answer_http_code(char ret[static PROVIDER_CODE_SIZE], int status);
 

@@ -69,14 +69,6 @@ static void proceed(struct paypal_call *state);
 
 /* ---- the provider ---- */
 
-static bool is_header_text(const char *text)
-{
-    for (; *text; text++)
-        if (*text <= ' ' || *text > '~')
-            return false;
-    return true;
-}
-
 /* "Basic " and the base64 of the credentials. */
 static void write_basic(const char *credentials, char *ret, size_t size)
 {
@@ -87,7 +79,7 @@ static void write_basic(const char *credentials, char *ret, size_t size)
 static int check_credentials(const struct provider_options *options, struct err *err)
 {
     const char *secret = options->secret ? options->secret : "", *colon = strchr(secret, ':');
-    if (!colon || colon == secret || !colon[1] || !is_header_text(secret))
+    if (!colon || colon == secret || !colon[1] || !answer_is_header_text(secret))
         return err_set(err, ERR_CONFIG, "provider %s: the secret must be CLIENT_ID:CLIENT_SECRET", options->name);
     if (strlen(secret) >= CREDENTIALS_MAX)
         return err_set(err, ERR_CONFIG, "provider %s: the secret is longer than %d bytes", options->name,

@@ -128,19 +128,6 @@ static const struct error_rule {
 #undef EXPIRED
 #undef UNKNOWN
 
-static void say(struct provider_answer *ret, enum provider_outcome outcome, const char *code, const char *message)
-{
-    ret->outcome = outcome;
-    answer_code(ret->code, code);
-    answer_message(ret->message, message, NULL);
-}
-
-static void say_unreadable(struct provider_answer *ret, const char *why)
-{
-    ret->reference[0] = '\0';
-    say(ret, PROVIDER_UNKNOWN, "unreadable_answer", why);
-}
-
 static bool is(const char *a, const char *b)
 {
     return a && strcmp(a, b) == 0;
@@ -253,7 +240,7 @@ static void check_amount(const struct provider_request *request, const json_t *o
     const char *currency = json_text(amount, "currency_code", "");
     if (strcmp(currency, request->currency) != 0 ||
         paypal_minor_units(json_text(amount, "value", ""), currency) != request->amount)
-        say(ret, PROVIDER_UNKNOWN, "amount_mismatch", "PayPal's answer is about another amount or currency.");
+        answer_say(ret, PROVIDER_UNKNOWN, "amount_mismatch", "PayPal's answer is about another amount or currency.");
 }
 
 /* ---- the customer's turn ---- */
@@ -274,7 +261,7 @@ static json_t *read_action(const json_t *root)
 
 static void say_action(const json_t *root, const struct paypal_ids *ids, struct provider_answer *ret)
 {
-    say(ret, PROVIDER_ACTION, "payer_action_required", "");
+    answer_say(ret, PROVIDER_ACTION, "payer_action_required", "");
     ret->action = read_action(root);
     if (*ids->order)
         snprintf(ret->reference, sizeof ret->reference, "%s", ids->order);
@@ -294,7 +281,7 @@ static void read_authorization(const struct provider_request *request, const jso
     const struct authorization_state *state = find_authorization_state(authorization);
     char id[PAYPAL_ID_SIZE];
     if (!state || !take_id(authorization, id)) {
-        say_unreadable(ret, "PayPal's answer is not the authorization we asked for.");
+        answer_unreadable(ret, "PayPal's answer is not the authorization we asked for.");
         return;
     }
     const struct verdict *verdict = request->operation == PROVIDER_CAPTURE ? &state->capture
@@ -302,7 +289,7 @@ static void read_authorization(const struct provider_request *request, const jso
                                     : request->ask                         ? &state->authorize_asked
                                                                            : &state->authorize;
     bool declined = verdict->outcome == PROVIDER_REFUSED && request->operation == PROVIDER_AUTHORIZE;
-    say(ret, verdict->outcome, declined ? reason_of(authorization, verdict->code) : verdict->code, "");
+    answer_say(ret, verdict->outcome, declined ? reason_of(authorization, verdict->code) : verdict->code, "");
     snprintf(ret->reference, sizeof ret->reference, "%s/%s", ids->order, id);
     if (request->operation == PROVIDER_AUTHORIZE)
         check_amount(request, authorization, ret);
@@ -312,11 +299,11 @@ static void read_money(const struct provider_request *request, const struct mone
                        struct provider_answer *ret)
 {
     if (!state || !answer_reference(ret->reference, json_text(object, "id", ""))) {
-        say_unreadable(ret, "PayPal's answer is not the capture or refund we asked for.");
+        answer_unreadable(ret, "PayPal's answer is not the capture or refund we asked for.");
         return;
     }
     bool refused = state->verdict.outcome == PROVIDER_REFUSED;
-    say(ret, state->verdict.outcome, refused ? reason_of(object, state->verdict.code) : state->verdict.code, "");
+    answer_say(ret, state->verdict.outcome, refused ? reason_of(object, state->verdict.code) : state->verdict.code, "");
     check_amount(request, object, ret);
 }
 
@@ -342,15 +329,15 @@ static void read_bare_order(const struct provider_request *request, const json_t
         if (waits)
             say_action(order, ids, ret);
         else
-            say(ret, PROVIDER_ABSENT, "", "");
+            answer_say(ret, PROVIDER_ABSENT, "", "");
         return;
     case PROVIDER_VOID: /* only we could authorize it, and who voids does not */
-        say(ret, PROVIDER_EXPIRED, "not_authorized", "");
+        answer_say(ret, PROVIDER_EXPIRED, "not_authorized", "");
         return;
     case PROVIDER_CAPTURE:
     case PROVIDER_REFUND:
-        say(ret, PROVIDER_UNKNOWN, "reference_not_found",
-            "PayPal does not show the authorization that this belongs to.");
+        answer_say(ret, PROVIDER_UNKNOWN, "reference_not_found",
+                   "PayPal does not show the authorization that this belongs to.");
         return;
     }
 }
@@ -383,10 +370,11 @@ static bool look_for_refund(const struct provider_request *request, const json_t
         return false;
     }
     if (!state || state->verdict.outcome != PROVIDER_DONE || !take_id(capture, ids->capture)) {
-        say(ret, PROVIDER_UNKNOWN, "reference_not_found", "PayPal does not show the capture that this belongs to.");
+        answer_say(ret, PROVIDER_UNKNOWN, "reference_not_found",
+                   "PayPal does not show the capture that this belongs to.");
         return false;
     }
-    say(ret, PROVIDER_ABSENT, "", "");
+    answer_say(ret, PROVIDER_ABSENT, "", "");
     return !request->ask;
 }
 
@@ -394,7 +382,7 @@ static bool read_look(const struct provider_request *request, const json_t *orde
                       struct provider_answer *ret)
 {
     if (!is(json_text(order, "id", NULL), ids->order) || !is_ours(request, order)) {
-        say_unreadable(ret, "PayPal's answer is not the order we asked for.");
+        answer_unreadable(ret, "PayPal's answer is not the order we asked for.");
         return false;
     }
     return request->operation == PROVIDER_REFUND ? look_for_refund(request, order, ids, ret)
@@ -405,7 +393,7 @@ static bool read_order(const json_t *order, struct paypal_ids *ids, struct provi
 {
     if (take_id(order, ids->order))
         return true;
-    say_unreadable(ret, "PayPal's answer is not an order.");
+    answer_unreadable(ret, "PayPal's answer is not an order.");
     return false;
 }
 
@@ -416,13 +404,13 @@ static void read_authorized(const struct provider_request *request, const json_t
 {
     const json_t *authorization = find_authorization(order);
     if (!is(json_text(order, "id", NULL), ids->order))
-        say_unreadable(ret, "PayPal's answer is not the order we asked for.");
+        answer_unreadable(ret, "PayPal's answer is not the order we asked for.");
     else if (authorization)
         read_authorization(request, authorization, ids, ret);
     else if (is(json_text(order, "status", NULL), "PAYER_ACTION_REQUIRED"))
         say_action(order, ids, ret);
     else
-        say(ret, PROVIDER_UNKNOWN, "not_authorized", "PayPal's order has no authorization.");
+        answer_say(ret, PROVIDER_UNKNOWN, "not_authorized", "PayPal's order has no authorization.");
 }
 
 /* 204, or 200 with the authorization as it is now. */
@@ -432,11 +420,11 @@ static void read_voided(const json_t *authorization, const struct paypal_ids *id
     bool voided = is(json_text(authorization, "id", NULL), ids->authorization) &&
                   is(json_text(authorization, "status", NULL), "VOIDED");
     if (status == 204 || voided)
-        say(ret, PROVIDER_DONE, "", "");
+        answer_say(ret, PROVIDER_DONE, "", "");
     else if (json_is_object(authorization))
-        say(ret, PROVIDER_UNKNOWN, "not_voided", "PayPal's answer does not say that it is voided.");
+        answer_say(ret, PROVIDER_UNKNOWN, "not_voided", "PayPal's answer does not say that it is voided.");
     else
-        say_unreadable(ret, "PayPal's answer is not the authorization we asked for.");
+        answer_unreadable(ret, "PayPal's answer is not the authorization we asked for.");
     if (ret->outcome == PROVIDER_DONE)
         snprintf(ret->reference, sizeof ret->reference, "%s/%s", ids->order, ids->authorization);
 }
@@ -497,9 +485,9 @@ static bool is_gone(const struct provider_request *request, enum paypal_step ste
 static void say_gone(const struct provider_request *request, struct provider_answer *ret)
 {
     if (request->operation == PROVIDER_AUTHORIZE || request->operation == PROVIDER_VOID)
-        say(ret, PROVIDER_ABSENT, "", "");
+        answer_say(ret, PROVIDER_ABSENT, "", "");
     else
-        say(ret, PROVIDER_UNKNOWN, "reference_not_found", "PayPal does not show what this belongs to.");
+        answer_say(ret, PROVIDER_UNKNOWN, "reference_not_found", "PayPal does not show what this belongs to.");
 }
 
 static void read_error(const struct provider_request *request, enum paypal_step step, int status, const json_t *root,
@@ -514,13 +502,13 @@ static void read_error(const struct provider_request *request, enum paypal_step 
     const struct error_rule *rule = find_rule(status, issue, place_of(request, step));
     bool readable = json_is_object(root) && *issue;
     if (!rule || (!readable && rule->verdict.outcome != PROVIDER_UNKNOWN)) {
-        say_unreadable(ret, "PayPal's answer is not one we know.");
+        answer_unreadable(ret, "PayPal's answer is not one we know.");
         if (place_of(request, step) == ON_LOOK)
             answer_code(ret->code, "question_refused");
         return;
     }
     snprintf(message, sizeof message, "PayPal answered %d %.100s", status, issue);
-    say(ret, rule->verdict.outcome, rule->verdict.code ? rule->verdict.code : issue, "");
+    answer_say(ret, rule->verdict.outcome, rule->verdict.code ? rule->verdict.code : issue, "");
     answer_message(ret->message, message, request->payment_token);
     if (rule->verdict.outcome == PROVIDER_ACTION)
         say_action(root, ids, ret);
@@ -536,7 +524,7 @@ bool paypal_decode(const struct provider_request *request, enum paypal_step step
     if (!success)
         read_error(request, step, status, root, ids, ret);
     else if (!json_is_object(root) && !empty)
-        say_unreadable(ret, "PayPal's answer is not a JSON object.");
+        answer_unreadable(ret, "PayPal's answer is not a JSON object.");
     else if (step == PAYPAL_ORDER)
         more = read_order(root, ids, ret);
     else if (step == PAYPAL_LOOK)
@@ -551,21 +539,13 @@ bool paypal_decode(const struct provider_request *request, enum paypal_step step
 
 enum { TOKEN_LIFETIME_MOST_S = 7 * 24 * 3600 };
 
-static bool is_header_text(const char *text)
-{
-    for (; *text; text++)
-        if (*text <= ' ' || *text > '~')
-            return false;
-    return true;
-}
-
 bool paypal_decode_token(int status, const char *body, size_t size, char ret[static PAYPAL_TOKEN_SIZE],
                          int64_t *ret_lifetime_s, const char **ret_code)
 {
     json_t *root = status == 200 ? json_decode(body, size, NULL) : NULL;
     const char *token = json_text(root, "access_token", "");
     int64_t lifetime_s = json_int(root, "expires_in", 0);
-    bool good = *token && strlen(token) < PAYPAL_TOKEN_SIZE && is_header_text(token) && lifetime_s > 0 &&
+    bool good = *token && strlen(token) < PAYPAL_TOKEN_SIZE && answer_is_header_text(token) && lifetime_s > 0 &&
                 strcasecmp(json_text(root, "token_type", ""), "bearer") == 0;
     if (good) {
         memcpy(ret, token, strlen(token) + 1);

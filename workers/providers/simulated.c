@@ -69,33 +69,26 @@ static const struct {
     {"expired", PROVIDER_EXPIRED}, {"absent", PROVIDER_ABSENT},   {"unknown", PROVIDER_UNKNOWN},
 };
 
-static void say(struct provider_answer *ret, enum provider_outcome outcome, const char *code, const char *message)
-{
-    ret->outcome = outcome;
-    answer_code(ret->code, code);
-    answer_message(ret->message, message, NULL);
-}
-
 static void read_outcome(const json_t *answer, struct provider_answer *ret)
 {
     const char *text = json_text(answer, "outcome", "");
     for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++) {
         if (strcmp(outcomes[i].text, text) != 0)
             continue;
-        say(ret, outcomes[i].outcome, json_text(answer, "code", ""), "");
+        answer_say(ret, outcomes[i].outcome, json_text(answer, "code", ""), "");
         const char *reference = json_text(answer, "reference", "");
         if (*reference && !answer_reference(ret->reference, reference))
-            say(ret, PROVIDER_UNKNOWN, "unreadable_answer", "");
+            answer_say(ret, PROVIDER_UNKNOWN, "unreadable_answer", "");
         return;
     }
-    say(ret, PROVIDER_UNKNOWN, "unreadable_answer", "");
+    answer_say(ret, PROVIDER_UNKNOWN, "unreadable_answer", "");
 }
 
 bool simulated_decode(const json_t *answer, struct provider_answer *ret)
 {
     *ret = (struct provider_answer){.outcome = PROVIDER_UNKNOWN};
     if (json_bool(answer, "lost", false)) {
-        say(ret, PROVIDER_UNKNOWN, "timeout", "The answer was lost (a test token asked for it).");
+        answer_say(ret, PROVIDER_UNKNOWN, "timeout", "The answer was lost (a test token asked for it).");
         return false;
     }
     read_outcome(answer, ret);

@@ -47,14 +47,6 @@ static void act(struct provider_call *call);
 
 /* ---- the provider ---- */
 
-static bool is_header_text(const char *text)
-{
-    for (; *text; text++)
-        if (*text <= ' ' || *text > '~')
-            return false;
-    return true;
-}
-
 static int stripe_open(struct provider *provider, struct err *err)
 {
     const struct provider_options *options = &provider->options;
@@ -65,7 +57,7 @@ static int stripe_open(struct provider *provider, struct err *err)
                        options->name);
     if (strlen(options->url) >= URL_MAX)
         return err_set(err, ERR_CONFIG, "provider %s: url is longer than %d bytes", options->name, URL_MAX - 1);
-    if (!options->secret || !*options->secret || !is_header_text(options->secret))
+    if (!options->secret || !*options->secret || !answer_is_header_text(options->secret))
         return err_set(err, ERR_CONFIG, "provider %s: the secret key is missing or not a key", options->name);
     if (options->send_window_ms >= KEY_LIFETIME_MS)
         return err_set(err, ERR_CONFIG, "provider %s: send_window_ms must be below %d, the life of an idempotency key",

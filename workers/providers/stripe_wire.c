@@ -382,19 +382,6 @@ static const struct error_rule {
 #undef EXPIRED
 #undef UNKNOWN
 
-static void say(struct provider_answer *ret, enum provider_outcome outcome, const char *code, const char *message)
-{
-    ret->outcome = outcome;
-    answer_code(ret->code, code);
-    answer_message(ret->message, message, NULL);
-}
-
-static void say_unreadable(struct provider_answer *ret, const char *why)
-{
-    ret->reference[0] = '\0';
-    say(ret, PROVIDER_UNKNOWN, "unreadable_answer", why);
-}
-
 static bool is(const char *a, const char *b)
 {
     return a && strcmp(a, b) == 0;
@@ -446,8 +433,8 @@ static void read_canceled(const struct provider_request *request, const json_t *
     if (!ended_by_itself(intent))
         return;
     bool expired = request->operation == PROVIDER_VOID || request->ask;
-    say(ret, expired ? PROVIDER_EXPIRED : PROVIDER_REFUSED, "authorization_expired",
-        "The authorization ended at Stripe by itself.");
+    answer_say(ret, expired ? PROVIDER_EXPIRED : PROVIDER_REFUSED, "authorization_expired",
+               "The authorization ended at Stripe by itself.");
 }
 
 /* An approval of another amount or currency is no approval of what we asked for, and no refusal either: a person
@@ -459,7 +446,7 @@ static void check_amount(const struct provider_request *request, int64_t amount,
         return;
     const char *name = request->operation == PROVIDER_CAPTURE ? "amount_received" : "amount";
     if (json_int(intent, name, -1) != amount || strcasecmp(json_text(intent, "currency", ""), request->currency) != 0)
-        say(ret, PROVIDER_UNKNOWN, "amount_mismatch", "Stripe's answer is about another amount or currency.");
+        answer_say(ret, PROVIDER_UNKNOWN, "amount_mismatch", "Stripe's answer is about another amount or currency.");
 }
 
 static const struct state *find_state(const char *status)
@@ -483,11 +470,11 @@ static void read_intent(const struct provider_request *request, int64_t amount, 
 {
     const struct state *state = find_state(json_text(intent, "status", ""));
     if (request->operation == PROVIDER_REFUND || !state || !is_intent(intent, request, ret)) {
-        say_unreadable(ret, "Stripe's answer is not the payment intent we asked for.");
+        answer_unreadable(ret, "Stripe's answer is not the payment intent we asked for.");
         return;
     }
     const struct verdict *verdict = &state->of[2 * request->operation + (request->ask ? ASK : 0)];
-    say(ret, verdict->outcome, verdict->code, "");
+    answer_say(ret, verdict->outcome, verdict->code, "");
     if (strcmp(state->status, "canceled") == 0)
         read_canceled(request, intent, ret);
     if (ret->outcome == PROVIDER_ACTION)
@@ -525,11 +512,11 @@ static void read_refund(const struct provider_request *request, int64_t amount, 
                 is(json_text(refund, "payment_intent", NULL), request->reference) &&
                 answer_reference(ret->reference, json_text(refund, "id", ""));
     if (!verdict || !ours) {
-        say_unreadable(ret, "Stripe's answer is not the refund we asked for.");
+        answer_unreadable(ret, "Stripe's answer is not the refund we asked for.");
         return;
     }
     bool refused = verdict->outcome == PROVIDER_REFUSED;
-    say(ret, verdict->outcome, refused ? json_text(refund, "failure_reason", verdict->code) : verdict->code, "");
+    answer_say(ret, verdict->outcome, refused ? json_text(refund, "failure_reason", verdict->code) : verdict->code, "");
     check_amount(request, amount, refund, ret);
 }
 
@@ -549,7 +536,7 @@ static void read_refunds(const struct provider_request *request, int64_t amount,
     const json_t *data = json_object_get(list, "data"), *refund;
     size_t i;
     if (!is(json_text(list, "object", NULL), "list") || !json_is_array(data)) {
-        say_unreadable(ret, "Stripe's answer is not a list of refunds.");
+        answer_unreadable(ret, "Stripe's answer is not a list of refunds.");
         return;
     }
     json_array_foreach(data, i, refund)
@@ -560,9 +547,10 @@ static void read_refunds(const struct provider_request *request, int64_t amount,
         }
     }
     if (json_bool(list, "has_more", true))
-        say(ret, PROVIDER_UNKNOWN, "too_many_refunds", "The payment has more refunds than one question can see.");
+        answer_say(ret, PROVIDER_UNKNOWN, "too_many_refunds",
+                   "The payment has more refunds than one question can see.");
     else
-        say(ret, PROVIDER_ABSENT, "", "");
+        answer_say(ret, PROVIDER_ABSENT, "", "");
 }
 
 /* ---- errors ---- */
@@ -595,23 +583,23 @@ static void read_error_rules(const struct provider_request *request, int status,
                              struct provider_answer *ret)
 {
     if (is_wrong_mode(error)) {
-        say(ret, PROVIDER_UNKNOWN, "configuration", "The Stripe key is for the other mode (test or live).");
+        answer_say(ret, PROVIDER_UNKNOWN, "configuration", "The Stripe key is for the other mode (test or live).");
         return;
     }
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
         if (!fits(&errors[i], request, status, error))
             continue;
         const struct verdict *verdict = &errors[i].verdict;
-        say(ret, verdict->outcome,
-            verdict->code ? verdict->code : reason_of(error, json_text(error, "type", "refused")), "");
+        answer_say(ret, verdict->outcome,
+                   verdict->code ? verdict->code : reason_of(error, json_text(error, "type", "refused")), "");
         ret->unfit = verdict->outcome == PROVIDER_REFUSED && is(errors[i].type, "invalid_request_error");
         if (json_is_object(error))
             read_message(request, error, ret);
         if (is_contradiction(request, error, ret))
-            say_unreadable(ret, "Stripe declined, but its payment intent says otherwise.");
+            answer_unreadable(ret, "Stripe declined, but its payment intent says otherwise.");
         return;
     }
-    say_unreadable(ret, "Stripe's answer is not one we know.");
+    answer_unreadable(ret, "Stripe's answer is not one we know.");
     if (request->ask)
         answer_code(ret->code, "question_refused");
 }
@@ -626,7 +614,7 @@ static void read_error(const struct provider_request *request, int64_t amount, i
     if (unexpected && json_is_object(intent))
         read_intent(request, amount, intent, ret);
     else if (unexpected)
-        say_unreadable(ret, "Stripe says the payment intent is in another state, not in which.");
+        answer_unreadable(ret, "Stripe says the payment intent is in another state, not in which.");
     else
         read_error_rules(request, status, error, ret);
     const char *id = json_text(intent, "id", "");
@@ -647,7 +635,7 @@ void stripe_decode(const struct provider_request *request, int64_t amount, int s
     if (!is_success(status))
         read_error(request, amount, status, root, ret);
     else if (!json_is_object(root))
-        say_unreadable(ret, "Stripe's answer is not a JSON object.");
+        answer_unreadable(ret, "Stripe's answer is not a JSON object.");
     else if (request->operation != PROVIDER_REFUND)
         read_intent(request, amount, root, ret);
     else if (request->ask)
@@ -663,10 +651,10 @@ static void say_not_found(const struct provider_request *request, struct provide
 {
     bool absent = request->operation == PROVIDER_VOID || (request->operation == PROVIDER_AUTHORIZE && request->ask);
     if (absent)
-        say(ret, PROVIDER_ABSENT, "", "");
+        answer_say(ret, PROVIDER_ABSENT, "", "");
     else
-        say(ret, PROVIDER_UNKNOWN, "reference_not_found",
-            "Stripe does not show the authorization that this belongs to.");
+        answer_say(ret, PROVIDER_UNKNOWN, "reference_not_found",
+                   "Stripe does not show the authorization that this belongs to.");
 }
 
 static size_t count_found(const json_t *data, const char *key, char ret_reference[static PROVIDER_REFERENCE_SIZE])
@@ -688,7 +676,7 @@ static bool read_search(const struct provider_request *request, const json_t *ro
 {
     const json_t *data = json_object_get(root, "data");
     if (!is(json_text(root, "object", NULL), "search_result") || !json_is_array(data)) {
-        say_unreadable(ret, "Stripe's answer is not a search result.");
+        answer_unreadable(ret, "Stripe's answer is not a search result.");
         return false;
     }
     size_t found = count_found(data, authorization_key(request), ret_reference);
@@ -697,7 +685,7 @@ static bool read_search(const struct provider_request *request, const json_t *ro
     if (found == 0 && !json_bool(root, "has_more", true))
         say_not_found(request, ret);
     else
-        say(ret, PROVIDER_UNKNOWN, "ambiguous_answer", "Stripe shows more than one payment intent for one key.");
+        answer_say(ret, PROVIDER_UNKNOWN, "ambiguous_answer", "Stripe shows more than one payment intent for one key.");
     return false;
 }
 
