@@ -74,7 +74,8 @@ static const struct setting settings[] = {
     {"question.cap_ms", CONFIG_INT, "60000", 1, 3600000, "ms",
      "The longest delay between two questions.", NONE, true, false},
     {"question.give_up_ms", CONFIG_INT, "86400000", 1, 2592000000, "ms",
-     "How long an outcome may stay unknown before it is a case for a person; questions go on.", NONE, false, false},
+     "How long an outcome may stay unknown before it is a case for a person; questions go on. One behind an absence becomes a dead letter.",
+     NONE, false, false},
 
     {"breaker.enabled", CONFIG_BOOL, "true", 0, 0, "",
      "Keep new payments away from a provider that fails, is slow, or has too much in doubt.", NONE, true, false},

@@ -43,6 +43,8 @@ static const struct place {
     [SLOT_AUTH_ACTION] = IN_AUTHORIZATION(action),
     [SLOT_AUTH_DOUBT] = {OWNER_AUTHORIZATION, offsetof(struct authorization, last_doubt),
                          offsetof(struct authorization, doubts)},
+    [SLOT_AUTH_LATE_DOUBT] = {OWNER_AUTHORIZATION, offsetof(struct authorization, last_late_doubt),
+                              offsetof(struct authorization, late_doubts)},
     [SLOT_CAPTURE_DOUBT] = {OWNER_PAYMENT, offsetof(struct payment, last_capture_doubt),
                             offsetof(struct payment, capture_doubts)},
     [SLOT_VOID_DOUBT] = {OWNER_AUTHORIZATION, offsetof(struct authorization, last_void_doubt),
@@ -257,6 +259,7 @@ static void read_authorizations(struct payment *p)
             p->authorization_count = n;
         a->approved = holds(a->result, "approved");
         a->live = (a->approved || a->late) && !a->voided;
+        a->late_unknown = holds(a->last_late_doubt, "unknown") && !a->late && !late_challenge(a);
     }
 }
 

@@ -13,6 +13,8 @@
  *   auth:N:result         "approved" | "declined" | "cancelled" | "absent"; body: {"provider","reference","code","evidence":{...}}
  *   auth:N:late           "approved"
  *   auth:N:action         "required"; also when it comes after auth:N:result=absent: then the saga voids it
+ *   auth:N:late:doubt:K   "unknown": sent by somebody who heard nothing, although auth:N:result=absent stands, so it is asked about
+ *                         until it is answered; "nothing": it was, and there is nothing
  *   <intent>:doubt:K      "unknown"; intents: auth:N, capture, void:N, refund:N
  *   pop                   "validated" | "rejected"          pop:revoked      "revoked"
  *   pop:vote:<validator>  "valid" | "invalid": a vote that came by callback; body: {"vote":{...}}
@@ -80,8 +82,8 @@ const struct fact *facts_find(const struct facts *facts, const char *slot); /* N
 /* What a slot name means. */
 /* clang-format off */
 #define SLOT_KINDS(X)                                                                                                  \
-    X(UNKNOWN) X(RECEIVED) X(AUTH) X(AUTH_RESULT) X(AUTH_LATE) X(AUTH_ACTION) X(AUTH_DOUBT) X(CAPTURE_DOUBT)           \
-    X(VOID_DOUBT) X(REFUND_DOUBT) X(POP) X(POP_VOTE) X(POP_COMMITTED) X(POP_REVOKED) X(TOKEN_RESERVED)                 \
+    X(UNKNOWN) X(RECEIVED) X(AUTH) X(AUTH_RESULT) X(AUTH_LATE) X(AUTH_ACTION) X(AUTH_DOUBT) X(AUTH_LATE_DOUBT)         \
+    X(CAPTURE_DOUBT) X(VOID_DOUBT) X(REFUND_DOUBT) X(POP) X(POP_VOTE) X(POP_COMMITTED) X(POP_REVOKED) X(TOKEN_RESERVED)                 \
     X(TOKEN_ACTIVE) X(TOKEN_RELEASED) X(DECISION) X(CAPTURE) X(VOID) X(REFUND) X(REFUND_RESULT) X(DEAD) X(REPLAY)      \
     X(NOTICE)
 /* clang-format on */
@@ -107,10 +109,11 @@ enum decision { UNDECIDED, COMMIT, ABORT };
 
 struct authorization {
     const struct fact *intent, *result, *late, *action, *voided;
-    int doubts, void_doubts; /* K: how many observations there are */
-    const struct fact *last_doubt, *last_void_doubt;
-    bool approved; /* result is "approved" */
-    bool live;     /* approved or late, and not voided */
+    int doubts, late_doubts, void_doubts; /* K: how many observations there are */
+    const struct fact *last_doubt, *last_late_doubt, *last_void_doubt;
+    bool approved;     /* result is "approved" */
+    bool live;         /* approved or late, and not voided */
+    bool late_unknown; /* the last auth:N:late:doubt:K is "unknown", and no approval or challenge has answered it */
 };
 
 struct refund {

@@ -128,8 +128,8 @@ static const struct fact *fail_over_without_evidence(const struct payment *p, in
 static const struct fact *outcome_without_intent(const struct payment *p, int n)
 {
     const struct authorization *a = &p->authorizations[n];
-    return only_if(holds(a->intent, "intent"),
-                   ANY_OF(a->last_doubt, a->action, a->late, a->voided, a->last_void_doubt, a->result));
+    return only_if(holds(a->intent, "intent"), ANY_OF(a->last_doubt, a->action, a->late, a->last_late_doubt, a->voided,
+                                                      a->last_void_doubt, a->result));
 }
 
 static const struct fact *closed_without_abort(const struct payment *p, int n)
@@ -144,6 +144,12 @@ static const struct fact *late_without_negative(const struct payment *p, int n)
     return only_if(a->result && !a->approved, a->late);
 }
 
+static const struct fact *late_doubt_without_absence(const struct payment *p, int n)
+{
+    const struct authorization *a = &p->authorizations[n];
+    return only_if(holds(a->result, "absent"), a->last_late_doubt);
+}
+
 static const struct fact *void_of_what_may_be_captured(const struct payment *p, int n)
 {
     const struct authorization *a = &p->authorizations[n];
@@ -153,7 +159,8 @@ static const struct fact *void_of_what_may_be_captured(const struct payment *p, 
 static const struct fact *gap_in_doubts(const struct payment *p, int n)
 {
     const struct authorization *a = &p->authorizations[n];
-    return ANY_OF(doubt_after_gap(a->last_doubt, a->doubts), doubt_after_gap(a->last_void_doubt, a->void_doubts));
+    return ANY_OF(doubt_after_gap(a->last_doubt, a->doubts), doubt_after_gap(a->last_late_doubt, a->late_doubts),
+                  doubt_after_gap(a->last_void_doubt, a->void_doubts));
 }
 
 /* Of refund n. */
@@ -203,6 +210,7 @@ static const struct rule {
     {PER_AUTHORIZATION, fail_over_without_evidence, "a negative auth:N:result of the authorization before it (L6)"},
     {PER_AUTHORIZATION, outcome_without_intent, "auth:N=intent of the same N (L5)"},
     {PER_AUTHORIZATION, late_without_negative, "a negative auth:N:result of the same N (L6)"},
+    {PER_AUTHORIZATION, late_doubt_without_absence, "auth:N:result=absent of the same N (L6)"},
     {PER_AUTHORIZATION, gap_in_doubts, "the doubt before it"},
     {PER_PAYMENT, commit_without_votes,
      "auth:N:result=approved of the same N and, in dual, pop=validated and token:reserved=reserved (L7)"},

@@ -81,6 +81,17 @@ static void resolve_authorizations(const struct payment *p, struct next *next)
     }
 }
 
+/* Behind a conclusion of absence, whatever became of the payment since: whoever had sent may have brought about a hold that nobody knows of (L6). */
+static void resolve_absences(const struct payment *p, struct next *next)
+{
+    for (int n = 1; n <= p->authorization_count; n++) {
+        const struct authorization *a = &p->authorizations[n];
+        int k = a->late_doubts;
+        if (a->late_unknown && !MUTANT(LATE_DOUBT_UNASKED))
+            rest_on(say(next, p, "authorize.resolve", n, k, "auth:%d:late:doubt:%d", n, k), a->last_late_doubt);
+    }
+}
+
 /* L7: whoever is delivered this writes the commit; whoever commits the last vote says it (L4). */
 static void propose_capture(const struct payment *p, struct next *next)
 {
@@ -315,6 +326,7 @@ void saga_next(const struct payment *payment, struct next *ret)
     for (int i = 0; i < ROWS_MAX && NEXT[payment->state][i]; i++)
         NEXT[payment->state][i](payment, ret);
     void_authorizations(payment, ret);
+    resolve_absences(payment, ret);
     resolve_refunds(payment, ret);
 }
 

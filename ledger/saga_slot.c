@@ -23,6 +23,7 @@ static const struct slot_row {
     [SLOT_AUTH_LATE] = {"auth:N:late", "approved", AUTHORIZATIONS_MAX},
     [SLOT_AUTH_ACTION] = {"auth:N:action", "required", AUTHORIZATIONS_MAX},
     [SLOT_AUTH_DOUBT] = {"auth:N:doubt:K", "unknown", AUTHORIZATIONS_MAX},
+    [SLOT_AUTH_LATE_DOUBT] = {"auth:N:late:doubt:K", "unknown|nothing", AUTHORIZATIONS_MAX},
     [SLOT_CAPTURE_DOUBT] = {"capture:doubt:K", "unknown", 0},
     [SLOT_VOID_DOUBT] = {"void:N:doubt:K", "unknown", AUTHORIZATIONS_MAX},
     [SLOT_REFUND_DOUBT] = {"refund:N:doubt:K", "unknown", REFUNDS_MAX},

@@ -29,7 +29,7 @@ static bool wants_start(const struct payment *p, int n)
 
 static bool wants_resolve(const struct payment *p, int n)
 {
-    return in_range(p, n) && !p->authorizations[n].result;
+    return in_range(p, n) && (!p->authorizations[n].result || p->authorizations[n].late_unknown);
 }
 
 static bool wants_capture(const struct payment *p, int n)
@@ -136,7 +136,7 @@ static const struct {
     {"payment.look", always},
     /* undecided, tokens reserved, auth:1 empty; then: closed, or only go on with the own open intent (L5) */
     {"authorize.start", wants_start},
-    /* auth:N is an intent without result; then: answered */
+    /* auth:N is an intent without result, or may have been sent behind its absence; then: answered, until another doubt follows */
     {"authorize.resolve", wants_resolve},
     /* undecided with positive votes (write the commit), or commit without capture (ask); then: aborted, or answered */
     {"authorize.capture", wants_capture},

@@ -13,6 +13,7 @@
 #include "common/mutant.h"
 #include "ledger/book.h"
 #include "workers/attest.h"
+#include "workers/late.h"
 #include "workers/policy.h"
 #include "workers/routing.h"
 #include "workers/steps.h"
@@ -171,23 +172,6 @@ static int own_open_authorization(const struct job *job)
     return 0;
 }
 
-static bool own_absent_authorization_of(const struct job *job, int n)
-{
-    const struct authorization *authorization = &job->payment.authorizations[n];
-    return authorization->result && strcmp(authorization->result->outcome, "absent") == 0 && !authorization->late &&
-           job_caused(job, authorization->intent);
-}
-
-/* An own intent that somebody concluded to be absent: ask once more before the acknowledgement (L6). */
-static int own_absent_authorization(const struct job *job)
-{
-    for (int n = 1; n <= job->payment.authorization_count && !job->asked_again && !MUTANT(NO_LAST_QUESTION); n++) {
-        if (own_absent_authorization_of(job, n))
-            return n;
-    }
-    return 0;
-}
-
 /* The question that `authorize.resolve N:K` asks, if it is still open. */
 static int asked_authorization(const struct job *job)
 {
@@ -200,7 +184,13 @@ static int asked_authorization(const struct job *job)
 
 static bool has_authorization_to_do(const struct job *job)
 {
-    return own_open_authorization(job) || own_absent_authorization(job) || asked_authorization(job);
+    return own_open_authorization(job) || asked_authorization(job) || late_asked(job);
+}
+
+/* What of an authorization is this delivery's to do; without anything, what it may owe (late.h). */
+static enum verdict plan_authorization(struct job *job)
+{
+    return has_authorization_to_do(job) || late_plan(job) ? VERDICT_CALL : VERDICT_DONE;
 }
 
 /* This very command, under this key, was received with other content. */
@@ -218,19 +208,14 @@ static enum verdict plan_create(struct job *job)
         return key_conflict(job); /* L10 */
     if (waits_for_provider(job))
         return begin_authorization(job, job->payment.received->body, NULL);
-    return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
+    return plan_authorization(job);
 }
 
 static enum verdict plan_start(struct job *job)
 {
     if (saga_wants(&job->payment, "authorize.start", 1))
         return begin_authorization(job, job->payment.received->body, NULL);
-    return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
-}
-
-static enum verdict plan_resolve(struct job *job)
-{
-    return has_authorization_to_do(job) ? VERDICT_CALL : VERDICT_DONE;
+    return plan_authorization(job);
 }
 
 static enum verdict send_or_ask(struct job *job, int n, bool ask)
@@ -265,6 +250,8 @@ static enum verdict call_authorization(struct job *job)
 {
     if (received_another_body(job))
         return key_conflict(job); /* L10 */
+    if (late_go_on(job))
+        return VERDICT_CALL;
     int n = own_open_authorization(job);
     if (n)
         return call_own_authorization(job, n);
@@ -273,11 +260,8 @@ static enum verdict call_authorization(struct job *job)
         bool spent = is_spent(job->payment.authorizations[n].last_doubt);
         return send_or_ask(job, n, spent || job->payment.decision_kind != UNDECIDED || !may_still_send(job, n));
     }
-    if ((n = own_absent_authorization(job))) {
-        job->asked_again = true;
-        return send_or_ask(job, n, true);
-    }
-    return VERDICT_DONE;
+    n = late_asked(job);
+    return n ? send_or_ask(job, n, true) : VERDICT_DONE;
 }
 
 /* --- authorization N: what the answer means --- */
@@ -349,12 +333,9 @@ static enum verdict settle_after_result(struct job *job, int n)
                    n); /* a challenge that nobody waits for: it is voided */
         return VERDICT_DONE;
     }
-    if (job->answer.outcome == PROVIDER_UNKNOWN && own_absent_authorization_of(job, n))
-        return job_retry(job, "the last question about authorization %d is not answered: %s", n, job->answer.code);
-    if (job->answer.outcome != PROVIDER_DONE || authorization->approved || authorization->late ||
-        MUTANT(LATE_APPROVAL_DROPPED))
-        return VERDICT_DONE;
-    return add_hold(job, n, "late");
+    if (job->answer.outcome == PROVIDER_DONE && !authorization->approved && !authorization->late)
+        return MUTANT(LATE_APPROVAL_DROPPED) ? VERDICT_DONE : add_hold(job, n, "late");
+    return late_asked(job) == n ? late_settle(job, n) : VERDICT_DONE;
 }
 
 static enum verdict settle_cancelling(struct job *job, int n)
@@ -401,8 +382,9 @@ static enum verdict check_authorization(struct job *job)
 {
     int n = job->target;
     const struct authorization *authorization = &job->payment.authorizations[n];
-    if (job->answer.outcome == PROVIDER_UNKNOWN && own_absent_authorization(job))
-        return VERDICT_CALL; /* somebody concluded `absent` while we were sending: one last question */
+    bool no_answer = job->answer.outcome == PROVIDER_UNKNOWN || job->answer.outcome == PROVIDER_ABSENT;
+    if (no_answer && !job->cancelling && late_check(job, n))
+        return VERDICT_CALL;
     if (job->answer.outcome != PROVIDER_DONE || job->cancelling || !authorization->result || authorization->approved ||
         authorization->late || MUTANT(LATE_APPROVAL_DROPPED))
         return VERDICT_DONE;
@@ -625,10 +607,10 @@ static enum verdict call_cancel(struct job *job)
 
 /* --- a person's word, where no provider gives one (attest.h) --- */
 
-/* What follows from the word (a fail-over, the question after an own `absent`) is an authorization like any other. */
+/* What follows from the word (a fail-over) is an authorization like any other. */
 static bool goes_on_with_authorization(const struct job *job)
 {
-    return own_open_authorization(job) || own_absent_authorization(job);
+    return own_open_authorization(job) || job->observed[0];
 }
 
 static enum verdict plan_attested(struct job *job)
@@ -677,7 +659,7 @@ static const struct step steps[] = {
      .settle = settle_authorization,
      .check = check_authorization},
     {.command = "authorize.resolve",
-     .plan = plan_resolve,
+     .plan = plan_authorization,
      .call = call_authorization,
      .settle = settle_authorization,
      .check = check_authorization},

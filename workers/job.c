@@ -29,6 +29,7 @@ struct job *job_new(struct worker *worker, struct surroundings *around, struct d
     job->worker = worker;
     job->around = around;
     job->delivery = delivery;
+    job->redelivered = delivery->redelivered;
     job->started_ms = clock_monotonic_ms();
     return job;
 }
@@ -70,7 +71,8 @@ void job_forget(struct job *job)
         job->call_cancel(job->call);
     job->call = NULL;
     job->results = false;
-    job->asked_again = job->cancelling = false;
+    job->cancelling = false;
+    job->observed[0] = '\0';
     clear_additions(job);
     clear_answers(job);
 }

@@ -35,6 +35,11 @@ bool policy_retry(const struct config *config, const struct command *command, bo
     return command->attempt + 1 < retry.attempts;
 }
 
+bool policy_gives_up(const struct config *config, const struct command *command, int64_t now_ms)
+{
+    return now_ms - first_failure_ms(command, now_ms) >= config_int(config, "question.give_up_ms");
+}
+
 /* Whoever has asked in vain for long asks rarely: DOUBTS_MAX questions last for more than a month. */
 static int64_t question_cap_ms(const struct config *config, int k)
 {

@@ -18,6 +18,9 @@ int64_t policy_back_off(int64_t base_ms, int64_t cap_ms, int attempt);
 bool policy_retry(const struct config *config, const struct command *command, bool unknown_payment, int64_t now_ms,
                   int64_t *ret_delay_ms);
 
+/* Has the command been tried for longer than question.give_up_ms, so that it is a person's? */
+bool policy_gives_up(const struct config *config, const struct command *command, int64_t now_ms);
+
 /* When question K about an unknown outcome is asked (L6: unknown outcomes do not count as attempts). */
 int64_t policy_question_delay(const struct config *config, int k);
 

@@ -79,6 +79,7 @@ static const char *exchange_for(struct job *job, const struct follow_up *follow_
 {
     switch (slot_parse(follow_up->slot).kind) {
     case SLOT_AUTH_DOUBT:
+    case SLOT_AUTH_LATE_DOUBT:
     case SLOT_CAPTURE_DOUBT:
     case SLOT_VOID_DOUBT:
     case SLOT_REFUND_DOUBT: {

@@ -138,12 +138,18 @@ static bool is_booked(const struct job *job, const char *intent)
     return false;
 }
 
-enum verdict add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt)
+json_t *doubt_body(const struct job *job)
 {
     json_t *body = json_pack("{s:s, s:s, s:b}", "code", job->answer.code, "message", job->answer.message, "asked",
                              job->ask ? 1 : 0);
     if (job->answer.evidence)
         json_object_set(body, "evidence", job->answer.evidence);
+    return body;
+}
+
+enum verdict add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt)
+{
+    json_t *body = doubt_body(job);
     int64_t spent_at = is_spent(last_doubt) ? spent_at_ms(last_doubt) : job->answer.spent ? clock_wall_ms() : 0;
     if (spent_at > 0)
         json_object_set_new(body, "spentAt", json_integer(spent_at));
@@ -278,6 +284,7 @@ enum verdict start_provider_call(struct job *job, enum provider_operation operat
         .authorized_at_ms = authorization->intent ? authorization->intent->at_ms : 0,
     };
     struct err err = {0};
+    job->has_sent = job->has_sent || (operation == PROVIDER_AUTHORIZE && !ask);
     job->call_cancel = cancel_provider_call;
     job->call = provider_start(provider, &request, on_provider_answer, job, &err);
     return job->call ? VERDICT_WAIT : answer_unknown(job, "not_sent", err.text);

@@ -53,6 +53,9 @@ bool may_conclude_absent(const struct job *job, const json_t *intent_body, const
 /* Is the intent's key spent: sent again, it will never do anything? */
 bool is_spent(const struct fact *last_doubt);
 
+/* {"code","message","asked","evidence"} of an answer that is none. */
+json_t *doubt_body(const struct job *job);
+
 /* A fact `<intent>:doubt:K` with what is known; `last_doubt` is the one before it, or NULL. Usually VERDICT_DONE: the next question follows from the fact; the
  * last question there is (DOUBTS_MAX) becomes a person's case, and its replay asks it again. */
 enum verdict add_doubt(struct job *job, const char *intent, int k, const struct fact *last_doubt);

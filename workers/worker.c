@@ -386,6 +386,11 @@ static int append_jobs(struct worker *worker, struct job **jobs, size_t count, s
     struct append append;
     collect(jobs, count, &append);
     int rc = store_append(worker->store, &append, err);
+    size_t first = 0;
+    for (size_t i = 0; i < count; i++) {
+        jobs[i]->won = jobs[i]->new_fact_count > 0 && append.facts[first].won;
+        first += jobs[i]->new_fact_count;
+    }
     append_free(&append);
     return rc;
 }

@@ -129,14 +129,16 @@ struct job {
     struct new_dead_letter new_dead_letter;
     bool has_dead_letter;
     /* The call. */
-    int target;          /* N of the authorization, void or refund at work */
-    int question;        /* K of the doubt an unknown answer writes */
-    bool ask;            /* only a question is asked */
-    int64_t asked_at_ms; /* wall clock, when the call was started (L6) */
-    int64_t called_ms;   /* the same, monotonic */
-    bool asked_again;    /* the last question of L6 has been asked */
-    bool cancelling;     /* the call is the cancellation of an unfinished authorization */
-    void *call;          /* handle of the call under way */
+    int target;               /* N of the authorization, void or refund at work */
+    int question;             /* K of the doubt an unknown answer writes */
+    bool ask;                 /* only a question is asked */
+    int64_t asked_at_ms;      /* wall clock, when the call was started (L6) */
+    int64_t called_ms;        /* the same, monotonic */
+    bool has_sent;            /* an authorization, whose answer is not known yet (late.h) */
+    bool redelivered;         /* the delivery is: one before it may have sent what nobody knows the answer of */
+    char observed[SLOT_SIZE]; /* the doubt that it has left of that, until it is seen to be asked about; "" when none */
+    bool cancelling;          /* the call is the cancellation of an unfinished authorization */
+    void *call;               /* handle of the call under way */
     void (*call_cancel)(void *call);
     struct provider_answer answer; /* of a payment provider; its JSON members are owned here */
     struct pop_answer pop;
@@ -147,6 +149,7 @@ struct job {
     enum job_stage stage;
     enum verdict then; /* after the commit */
     bool results;      /* the commit under way is that of settle() */
+    bool won;          /* the first fact of the last commit was */
     int rounds;
     enum death death;
     char reason[ERR_TEXT_MAX];

@@ -32,6 +32,8 @@ static const struct mutant mutants[] = {
     {"SEND_FOR_EVER", "L6", "an intent is sent again however old it is"},
     {"LATE_APPROVAL_DROPPED", "L6", "an approval that finds a negative result is dropped"},
     {"LATE_NOT_VOIDED", "L6", "a late approval is not voided"},
+    {"LATE_DOUBT_FORGOTTEN", "L6", "who may have sent what was found absent leaves no doubt"},
+    {"LATE_DOUBT_UNASKED", "L6", "nobody asks about a doubt behind an absence"},
     {"DOUBT_ENDS", "L6", "an aborted payment ends although an authorization is in doubt"},
     {"REFUSAL_WITHOUT_ABORT", "L7", "the last refusal does not decide"},
     {"TOKENS_WITHOUT_ABORT", "L7", "tokens that are not to be had do not decide"},
@@ -45,7 +47,6 @@ static const struct mutant mutants[] = {
     {"TRANSFERS_ANYWAY", "L8", "transfers of a lost slot are booked"},
     {"KEYS_UNGUARDED", "L10", "a fact goes in although its key belongs to another body"},
     {"ANY_BODY", "L10", "another body under the same key is taken for a repeat"},
-    {"NO_LAST_QUESTION", "L6", "who finds its own intent absent does not ask once more"},
 };
 /* clang-format on */
 

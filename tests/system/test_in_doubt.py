@@ -1,6 +1,7 @@
 """test_in_doubt.py - an unknown outcome is money in the books, per provider, for as long as it is unknown (L6)"""
 
 import json
+import urllib.parse
 import urllib.request
 
 import farm as farms
@@ -96,3 +97,49 @@ def test_a_challenge_that_nobody_has_answered_is_no_exposure(world):
     assert world.state(payment) == "requires_action" and exposure(world, payment) == []
     world.publish([("payment.cancel", world.key(), {"paymentId": payment})])
     world.wait_ended([payment])
+
+
+def found_absent(world):
+    """A payment that its provider never heard of: (its id, the idempotency key it was published under)."""
+    key = world.key()
+    payment = world.expect(key, "shop")
+    world.fault(payment, "stripe.authorize", "close_before", times=-1)
+    world.publish([("payment.create", key, world.plain(1600))])
+    world.wait_state(payment, "failed")
+    assert world.facts(payment)["auth:1:result"] == "absent"
+    farms.http("DELETE", world.farm.twins_url + "/_twin/faults")
+    return payment, key
+
+
+def send_after_all(world, payment):
+    """What a worker sends that stood still between its look at the clock and its call: the same request, under the same key."""
+    form = {"amount": 1600, "currency": "eur", "payment_method": "pm_card_visa", "payment_method_types[]": "card", "confirm": "true",
+            "capture_method": "manual", "metadata[acquit_payment_id]": payment, "metadata[acquit_slot]": "auth:1",
+            "metadata[acquit_key]": f"{payment}:auth:1"}
+    request = urllib.request.Request(world.farm.twins_url + "/stripe/v1/payment_intents", urllib.parse.urlencode(form).encode(),
+                                     {"Authorization": f"Bearer {world.farm.secret('stripe')}", "Idempotency-Key": f"{payment}:auth:1"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["status"] == "requires_capture"
+
+
+def test_what_is_sent_after_it_was_found_absent_is_voided(world):
+    """Seed 1357 of the simulation: nobody may go without leaving a question, although the payment has ended."""
+    payment, key = found_absent(world)
+    send_after_all(world, payment)
+    world.fault(payment, "stripe.search", "close_before", times=3)  # nor may a question that is not answered be the last one
+    world.publish([("payment.create", key, world.plain(1600))])
+    world.wait_fact(payment, "void:1")
+    facts = world.facts(payment)
+    assert (facts["auth:1:late:doubt:0"], facts["auth:1:late"], facts["void:1"]) == ("unknown", "approved", "voided")
+    assert [intent["status"] for intent in world.stripe_books(payment)] == ["canceled"]
+    assert world.state(payment) == "failed"
+
+
+def test_nothing_behind_an_absence_is_a_fact_too(world):
+    payment, key = found_absent(world)
+    world.publish([("payment.create", key, world.plain(1600))])
+    world.wait_fact(payment, "auth:1:late:doubt:1")
+    facts = world.facts(payment)
+    assert facts["auth:1:late:doubt:1"] == "nothing" and "auth:1:late" not in facts
+    follows = world.farm.acquit("payment", "show", payment).split("Follows")[1]
+    assert "authorize.resolve" not in follows

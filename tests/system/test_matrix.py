@@ -118,6 +118,7 @@ class Run:
         self.kinds = sum(len(point.faults) for point in self.points.values())
         self.cells = {}  # payment -> (point, fault)
         self.asked_back = set()
+        self.replayed = set()
         self.shown = collections.defaultdict(list)  # payment -> the states that its publisher saw, without repeats
         self.under_way = set()
 
@@ -175,9 +176,19 @@ class Run:
             state = self.note_shown(payment)
             if state == "completed" and self.point(payment).refund and payment not in self.asked_back:
                 back.append(payment)
-            if any(slot.startswith(ENDS[end][1]) for end in self.ends(payment) for slot in slots):
+            ends = [ENDS[end][1] for end in self.ends(payment)]
+            if any(slot.startswith(end) for end in ends for slot in slots):
                 self.under_way.discard(payment)
+            elif self.share < 100 and any(slot.startswith("dead:") for slot in slots):
+                self.replay(payment)
         self.ask_back(back)
+
+    def replay(self, payment):
+        """Struck at every attempt by chance: what died is for the person on call, who sends it again once."""
+        for letter, in self.world.sql("select body->>'deadLetter' from ledger.event where payment_id = %s and slot like 'dead:%%'", payment):
+            if letter not in self.replayed:
+                self.replayed.add(letter)
+                self.world.farm.acquit("dlq", "replay", letter, "--reason", "the provider is back")
 
     def note_shown(self, payment):
         state = self.world.state(payment)
@@ -274,6 +285,7 @@ def test_every_fault_at_every_call(world, share, failover):
         wrong[run.cells[payment]].append(f"{payment}: {what}")
     assert not wrong, "\n".join(f"{at}, {fault}: {len(found)} times, e.g. {found[0]}" for (at, fault), found in wrong.items())
     assert set(collections.Counter(run.cells.values()).values()) == {EACH}
+    assert len(run.replayed) <= FEW_ENOUGH * len(run.cells), run.replayed
 
 
 def another_provider_takes_the_token(world):

@@ -35,6 +35,7 @@ COMMANDS = {
     'void:2': ('authorize.void', 'void:2'),
     'create': ('payment.create', ''),
     'resolve': ('authorize.resolve', ''),
+    'late': ('authorize.resolve', ''),
 }
 # Those of which plan() says nothing but whether they begin anything.
 PLANNED = ('res', 'pop', 'tell', 'cap', 'act', 'revoke', 'release', 'void:1', 'void:2')
@@ -54,6 +55,7 @@ OUTCOMES = {
     'auth result': {'approved': 'approved', 'declined': 'declined', 'absent': 'absent'},
     'auth late': {'x': 'approved'},
     'auth doubt': {'x': 'unknown'},
+    'auth late doubt': {'x': 'unknown', 'no': 'nothing'},
     'void': {'ok': 'voided'},
     'refund': {'1': 'accepted', '2': 'accepted', 'refused': 'refused'},
     'refund result': {'ok': 'refunded'},
@@ -110,6 +112,9 @@ def ledger_command(command, d, cf):
     if command.startswith('resolve:'):
         _, n, k = command.split(':')
         return 'authorize.resolve', 'auth:%s:doubt:%s' % (n, k)
+    if command.startswith('late:'):
+        _, n, k = command.split(':')
+        return 'authorize.resolve', 'auth:%s:late:doubt:%s' % (n, k)
     if command.startswith('count:'):
         return 'pop.validate', 'pop:vote:' + command[6:]
     if command == 'notify':
@@ -212,6 +217,7 @@ def configurations():
         'dual, called back': model.config(routes=2, crash=1, dup=1, fault=1, cancel=1, callback=2, dead=1),
         'dual, activation dies': model.config(fault=3, dead=3, replay=1, texp=1, **calm),
         'late approvals': model.config(('horizon',), flow='plain', routes=2, fault=1, delay=2, dup=1, dead=1, crash=1),
+        'stalled': model.config(flow='plain', routes=2, stall=2, fault=2, dup=2, crash=1, resends=True),
     }
 
 

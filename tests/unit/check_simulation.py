@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 PAYMENTS = 10000
-FOUND = (158, 286, 323)  # worlds beyond them in which something was wrong once
+FOUND = (158, 286, 323, 1357)  # worlds beyond them in which something was wrong once
 
 
 def main():

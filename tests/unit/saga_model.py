@@ -11,7 +11,7 @@ the C saga with public_state() and next_commands() of states that random walks r
 
 It is a specification to compare with, not part of the product. Its slots are those of the ledger; outcomes are shorter ("ok",
 "no", "ref" for refused captures, "x" where there is only one), amounts are 1 or 2, and commands are:
-create, start (authorize.start), resolve:N:K, pop, confirm:V (pop.confirm), count:V (pop.validate after the vote of V), tell
+create, start (authorize.start), resolve:N:K, late:N:K (authorize.resolve behind an absence), pop, confirm:V (pop.confirm), count:V (pop.validate after the vote of V), tell
 (pop.commit), res, cap, act, void:N, revoke, release, unwind, refund:NAME:AMOUNT, dead:COMMAND, look, expire, cancel, notify. A message's name is its command id, and the cause of the facts its deliveries write.
 """
 import sys
@@ -27,7 +27,8 @@ RULES = {
     'both_undone': 'pop.revoke and token.release are always sent on abort, known or not',
     'undone_by_rule': 'L7: what fails for good after commit is undone by rule',
     'horizon': 'L6: absent is concluded only when nothing sent before can still arrive',
-    'asks_again': 'L6: a delivery that finds its own intent absent asks once more',
+    'leaves_late_doubt': 'L6: who may have sent what was concluded absent leaves a doubt behind it',
+    'asks_late': 'L6: a doubt behind an absence is asked about until it is answered',
     'own_intents': 'L5: a redelivery resumes its own open intents only',
     'unsent_is_doubt': 'L5: who sees abort between intent and call does not send, and the intent becomes a doubt',
     'arbiter': 'an exhausted activation is decided by what token.release answers',
@@ -37,12 +38,12 @@ RULES = {
     'counts_votes': 'a vote that came by callback has the votes counted anew',
     'tells': 'the validators are told of a purchase that stands',
 }
-BUDGETS = ('crash', 'dup', 'fault', 'cancel', 'expire', 'delay', 'wipe', 'dead', 'replay', 'hexp', 'texp', 'sweep', 'callback')
+BUDGETS = ('crash', 'dup', 'fault', 'cancel', 'expire', 'delay', 'wipe', 'dead', 'replay', 'hexp', 'texp', 'sweep', 'callback', 'stall')
 
 
 def config(without=(), **given):
     """A configuration: the flow, what may be refused, how often what may go wrong, and the rules that hold."""
-    values = dict(flow='dual', routes=1, declines=True, rejects=True, refuses_tokens=True, refunds=(), workers=2, defers=False)
+    values = dict(flow='dual', routes=1, declines=True, rejects=True, refuses_tokens=True, refunds=(), workers=2, defers=False, resends=False)
     values.update(dict.fromkeys(BUDGETS, 0), sweep=6)
     values.update((rule, rule not in without) for rule in RULES)
     values.update(given)
@@ -68,11 +69,18 @@ def authorizations(d):
     return n
 
 
-def doubts(d, n):
+def doubts(d, n, about='auth:%d'):
     k = 0
-    while 'auth:%d:doubt:%d' % (n, k) in d:
+    while (about + ':doubt:%d') % (n, k) in d:
         k += 1
     return k
+
+
+def in_late_doubt(d, n):
+    """K of the question that is open behind the absence of authorization N, or 0: none is."""
+    k = doubts(d, n, 'auth:%d:late')
+    last = outcome_of(d, 'auth:%d:late:doubt:%d' % (n, k - 1))
+    return k if last == 'x' and 'auth:%d:late' % n not in d else 0
 
 
 # --- section 6: state and next ----------------------------------------------------------------------------------------
@@ -211,6 +219,9 @@ def next_commands(d, cf):
             approved = n
         if 'auth:%d:late' % n in d and 'void:%d' % n not in d:
             out.append(('void:%d' % n, {'auth:%d:late' % n}))
+        k = in_late_doubt(d, n)
+        if k and cf.asks_late:
+            out.append(('late:%d:%d' % (n, k), {'auth:%d:late:doubt:%d' % (n, k - 1)}))
     if decision is None:
         next_undecided(d, cf, approved, out)
     elif decision == 'abort':
@@ -241,7 +252,7 @@ def to_publish(facts, message, cf, everything):
 
 
 # --- the steps: (intents, call) before the call -----------------------------------------------------------------------
-# A call is (operation, ...): auth N FRESH, query N K, requery N, cap N, void N, pop, revoke, res, act, release, refund N AMOUNT.
+# A call is (operation, ...): auth N FRESH, query N K, resend N K, late N K, cap N, void N, pop, revoke, res, act, release, refund N AMOUNT.
 
 def own_open_authorization(d, message, cf):
     for n in range(1, authorizations(d) + 1):
@@ -251,7 +262,42 @@ def own_open_authorization(d, message, cf):
     return 0
 
 
-def plan_authorize(message, d, cf):
+def observation(d, n, cf):
+    """What a delivery leaves that may have sent authorization N without an answer: a doubt that nobody wrote before."""
+    result = outcome_of(d, 'auth:%d:result' % n)
+    if result is None:
+        return [('auth:%d:doubt:%d' % (n, doubts(d, n)), 'x')]
+    if result == 'absent' and 'auth:%d:late' % n not in d:
+        return [('auth:%d:late:doubt:%d' % (n, doubts(d, n, 'auth:%d:late')), 'x')]
+    return []
+
+
+def is_asked_about(d, doubt):
+    """Not if it was concluded meanwhile that the authorization is absent, or that nothing is behind the absence."""
+    n = int(doubt.split(':')[1])
+    if 'auth:%d:late' % n in d:
+        return True
+    if ':late:' in doubt:
+        return outcome_of(d, doubt) == 'x'
+    return outcome_of(d, 'auth:%d:result' % n) != 'absent'
+
+
+def owed_at_once(message, d, cf):
+    """Of a delivery that has not sent anything: a redelivery may be that of one which has, and so may whoever first finds an absence."""
+    redelivered = message.endswith('!')
+    message = message.rstrip('!')
+    asked = int(message.split(':')[1]) if message.startswith('resolve:') else 0
+    for n in range(1, authorizations(d) + 1):
+        mine = d['auth:%d' % n][1] == message or n == asked
+        result = d.get('auth:%d:result' % n)
+        first = result and result[1] != message and not doubts(d, n, 'auth:%d:late')
+        if cf.leaves_late_doubt and mine and result and (redelivered or first) and observation(d, n, cf):
+            return observation(d, n, cf)
+    return []
+
+
+def plan_authorize(delivered, d, cf):
+    message = delivered.rstrip('!')
     if message == 'create' and 'received' not in d:
         if cf.flow == 'dual':
             return [('received', 'ok')], None
@@ -262,20 +308,23 @@ def plan_authorize(message, d, cf):
     n = own_open_authorization(d, message, cf)
     if n:
         return [], ('auth', n, 0)
-    for n in range(1, authorizations(d) + 1):
-        if cf.asks_again and outcome_of(d, 'auth:%d:result' % n) == 'absent' and 'auth:%d:late' % n not in d:
-            return [], ('requery', n, 0)
-    return [], None
+    return owed_at_once(delivered, d, cf), None
 
 
-def plan_resolve(message, d, cf):
+def plan_resolve(delivered, d, cf):
+    message = delivered.rstrip('!')
     n, k = map(int, message.split(':')[1:])
     own = own_open_authorization(d, message, cf) if cf.own_intents else 0
     if own:
         return [], ('auth', own, 0)
     if 'auth:%d:result' % n in d or doubts(d, n) > k:
-        return [], None
-    return [], ('query', n, k)
+        return owed_at_once(delivered, d, cf), None
+    return [], ('resend' if cf.resends and k < 1 else 'query', n, k)
+
+
+def plan_late(message, d):
+    n, k = map(int, message.split(':')[1:])
+    return [], ('late', n, k) if in_late_doubt(d, n) == k else None
 
 
 def plan_capture(d, cf):
@@ -321,14 +370,18 @@ def plan_dead(message, d):
     return facts, None
 
 
-def plan(message, facts, cf):
+def plan(delivered, facts, cf):
+    """`delivered`: the message, with a ! behind it if it is a redelivery."""
     d = by_slot(facts)
+    message = delivered.rstrip('!')
     kind = message.split(':')[0]
     undecided = outcome_of(d, 'decision') is None
     if kind in ('create', 'start'):
-        return plan_authorize(message, d, cf)
+        return plan_authorize(delivered, d, cf)
     if kind == 'resolve':
-        return plan_resolve(message, d, cf)
+        return plan_resolve(delivered, d, cf)
+    if kind == 'late':
+        return plan_late(message, d)
     if kind in ('pop', 'count'):
         return [], ('pop',) if 'pop' not in d and undecided else None
     if kind == 'confirm':
@@ -383,14 +436,14 @@ def put(providers, i, value):
 def effect_of_authorization(call, providers, flight, cf):
     kind, n = call[0], call[1]
     state = providers[n - 1]
-    if kind == 'auth':
+    if kind in ('auth', 'resend'):
         if state == 'closed':
             return [(providers, 'toolate')]
         if state == 'none':
             declined = [(put(providers, n - 1, 'declined'), 'declined')] if cf.declines else []
             return [(put(providers, n - 1, 'hold'), 'hold')] + declined
     elif state == 'none':
-        if kind == 'query' and cf.horizon and any(c[0] == 'auth' and c[1] == n for c in flight):
+        if cf.horizon and any(c[0] in ('auth', 'resend') and c[1] == n for c in flight):
             return [(providers, 'doubt')]
         closes = kind == 'query' and cf.horizon
         return [(put(providers, n - 1, 'closed') if closes else providers, 'notfound')]
@@ -403,7 +456,7 @@ def effects(call, providers, flight, cf):
     """What the call may do: [(providers after it, answer)]."""
     kind = call[0]
     tokens, purchase, refunds = providers[2:]
-    if kind in ('auth', 'query', 'requery'):
+    if kind in ('auth', 'resend', 'query', 'late'):
         return effect_of_authorization(call, providers, flight, cf)
     if kind == 'cap':
         state = providers[call[1] - 1]
@@ -452,16 +505,25 @@ def effects(call, providers, flight, cf):
 def calls(call, providers, flight, budget, cf):
     """Everything that may become of a call: [(providers, flight, budget, answer)]."""
     out = []
-    faults = budget['fault'] > 0 and call[0] != 'requery'
+    faults = budget['fault'] > 0
     for after, answer in effects(call, providers, flight, cf):
         out.append((after, flight, budget, answer))
         if faults and after != providers:
             out.append((after, flight, less(budget, 'fault'), 'doubt'))
     if faults:
         out.append((providers, flight, less(budget, 'fault'), 'doubt'))
-    if budget['delay'] > 0 and call[0] in ('auth', 'res', 'pop'):
+    if budget['delay'] > 0 and call[0] in ('auth', 'resend', 'res', 'pop'):
         out.append((providers, tuple(sorted(flight + (call,))), less(budget, 'delay'), 'doubt'))
     return out
+
+
+def settle_late(message, call, answer, facts, cf):
+    n, k = call[1:]
+    if answer == 'doubt':
+        return facts, None, 'retry'
+    if answer == 'hold':
+        return (insert(facts, [('auth:%d:late' % n, 'x')], message, cf)[0] if cf.late else facts), None, 'done'
+    return insert(facts, [('auth:%d:late:doubt:%d' % (n, k), 'no')], message, cf)[0], None, 'done'
 
 
 def settle_authorization(message, call, answer, facts, cf):
@@ -472,12 +534,13 @@ def settle_authorization(message, call, answer, facts, cf):
     def written(*slots):
         return insert(facts, slots, message, cf)[0], None, 'done'
 
+    if kind == 'late':
+        return settle_late(message, call, answer, facts, cf)
+    if answer == 'doubt' and kind == 'query':
+        return (facts, None, 'done') if result in d else written(('auth:%d:doubt:%d' % (n, call[2]), 'x'))
     if answer == 'doubt':
-        if result in d or kind == 'requery':
-            return facts, None, 'done'
-        return written(('auth:%d:doubt:%d' % (n, call[2] if kind == 'query' else 0), 'x'))
-    if kind == 'requery':
-        return written(('auth:%d:late' % n, 'x')) if answer == 'hold' and cf.late else (facts, None, 'done')
+        left = observation(d, n, cf) if cf.leaves_late_doubt or result not in d else []
+        return (written(*left) if left else (facts, None, 'done'))
     if answer == 'toolate':
         return facts, None, 'done'
     outcome = {'hold': 'approved', 'declined': 'declined', 'notfound': 'absent'}[answer]
@@ -486,6 +549,8 @@ def settle_authorization(message, call, answer, facts, cf):
             return written(('auth:%d:late' % n, 'x'))
         return facts, None, 'done'
     slots, following = [(result, outcome)], None
+    if outcome == 'absent' and cf.leaves_late_doubt and doubts(d, n) > call[2]:
+        slots.append(('auth:%d:late:doubt:0' % n, 'x'))  # somebody may have sent after this question
     if outcome != 'approved':
         if n >= cf.routes:
             slots.append(('decision', 'abort'))
@@ -503,7 +568,7 @@ def settle(message, call, answer, facts, cf):
     def written(*slots):
         return insert(facts, slots, message, cf)[0], None, 'done'
 
-    if kind in ('auth', 'query', 'requery'):
+    if kind in ('auth', 'resend', 'query', 'late'):
         return settle_authorization(message, call, answer, facts, cf)
     if answer == 'later':
         return facts, None, 'done'  # the callback alone has to bring it on; in truth it is also asked again
@@ -579,18 +644,20 @@ class Successors:
     def deliveries(self):
         if len(self.work) >= self.cf.workers:
             return
-        for message in set(self.queue):
+        for delivered in set(self.queue):
+            message = delivered.rstrip('!')
             kind = message.split(':')[0]
             if kind in ('cancel', 'expire', 'refund') and 'received' not in self.d:
                 continue  # waits on the ladder
             if kind == 'refund' and public_state(self.d, self.cf) in ('processing', 'pending'):
                 continue  # would be written as refused; waiting shows more
             queue = list(self.queue)
-            queue.remove(message)
-            self.emit('deliver ' + message, queue=queue, work=self.work + (self.begun(message, ()),))
+            queue.remove(delivered)
+            self.emit('deliver ' + delivered, queue=queue, work=self.work + (self.begun(delivered, ()),))
 
-    def begun(self, message, sent):
-        intents, call = plan(message, self.facts, self.cf)
+    def begun(self, delivered, sent):
+        intents, call = plan(delivered, self.facts, self.cf)
+        message = delivered.rstrip('!')
         if intents:
             return message, 'intents', (tuple(intents), call), sent
         return (message, 'call', call, sent) if call else (message, 'look', None, sent)
@@ -602,17 +669,32 @@ class Successors:
             if self.queue.count(message) < 2:
                 self.emit('dup ' + message, queue=list(self.queue) + [message], budget=less(self.budget, 'dup'))
         for delivery in self.work:
-            if delivery[0] not in self.queue:
-                self.emit('redeliver ' + delivery[0], queue=list(self.queue) + [delivery[0]],
-                          budget=less(self.budget, 'dup'))
+            if delivery[0] not in self.queue and delivery[0] + '!' not in self.queue:
+                others = list(self.work)
+                others.remove(delivery)
+                queue, lost = self.taken_away([delivery])
+                self.emit('redeliver ' + delivery[0], queue=queue, work=tuple(others) + lost, budget=less(self.budget, 'dup'))
+
+    def taken_away(self, deliveries):
+        """The broker gives them to others, while whoever had them goes on: (queue, those deliveries)."""
+        queue = list(self.queue)
+        for message, *_ in deliveries:
+            if queue.count(message + '!') < 2:
+                queue.append(message + '!')
+        return queue, tuple((message, phase, info, tuple(sorted(set(sent) | {'LOST'}))) for message, phase, info, sent in deliveries)
 
     def crashes(self, delivery, rest):
         message, phase = delivery[:2]
         if self.budget['crash'] <= 0:
             return
         budget = less(self.budget, 'crash')
-        again = [message] if self.queue.count(message) < 2 else []
-        self.emit('crash %s@%s' % (message, phase), queue=list(self.queue) + again, work=rest, budget=budget)
+        lost = 'LOST' in delivery[3]
+        if lost and phase == 'settle' and delivery[2][0][0] in ('auth', 'resend'):
+            return  # sent, and nobody is left who could know: a bound of the promise
+        again = [message + '!'] if self.queue.count(message + '!') < 2 and not lost else []
+        # what a lost one has not said is said by payment.look alone, as after a wipe
+        self.emit('crash %s@%s' % (message, phase), queue=list(self.queue) + again, work=rest, budget=budget,
+                  wiped=1 if lost else self.wiped)
         if budget['dead'] > 0 and not message.startswith(('dead', 'look', 'refund', 'cancel', 'expire')):
             self.emit('crash loop, dead letter %s@%s' % (message, phase), work=rest, budget=less(budget, 'dead'),
                       queue=enqueued(self.queue, ['dead:' + message]))
@@ -623,6 +705,11 @@ class Successors:
         d = by_slot(facts)
         if message.startswith(('refund', 'unwind')) and intents[0][0] not in won:
             self.emit('commit-int(lost) ' + message, work=rest + ((message, 'replan', None, sent),))
+            return
+        if ':doubt:' in intents[0][0] and not is_asked_about(d, intents[0][0]):
+            n = int(intents[0][0].split(':')[1])
+            again = (tuple(observation(d, n, self.cf)), call)
+            self.emit('commit-int(late) ' + message, facts=facts, work=rest + ((message, 'intents', again, sent),))
             return
         if call and call[0] == 'cap' and 'decision' not in won and outcome_of(d, 'decision') != intents[0][1]:
             call = None
@@ -652,6 +739,18 @@ class Successors:
         for providers, flight, budget, answer in calls(call, self.providers, self.flight, self.budget, self.cf):
             self.emit('call %s %s=%s' % (message, call, answer), providers=providers, flight=flight, budget=budget,
                       work=rest + ((message, 'settle', (call, answer), sent),))
+        if call[0] == 'query' and self.budget['stall'] > 0 and self.providers[call[1] - 1] == 'none':
+            self.stall(delivery, rest)
+
+    def stall(self, delivery, rest):
+        """Others stand still between their look at the clock and their call, and send later than anybody waits for."""
+        message, _, call, sent = delivery
+        still = [other for other in rest if other[1] == 'call' and other[2] and other[2][0] in ('auth', 'resend') and other[2][1] == call[1]]
+        if still:
+            queue, lost = self.taken_away(still)
+            work = tuple(other for other in rest if other not in still) + lost
+            self.emit('others stand still, call %s %s=notfound' % (message, call), queue=queue, budget=less(self.budget, 'stall'),
+                      work=work + ((message, 'settle', (call, 'notfound'), sent),))
 
     def phase_settle(self, delivery, rest):
         message, _, (call, answer), sent = delivery
@@ -718,7 +817,7 @@ def first_state(cf):
 
 # --- what must hold ---------------------------------------------------------------------------------------------------
 
-def broken_now(state):
+def broken_now(state, cf):
     """In every state."""
     facts, providers = state[0], state[3]
     d = by_slot(facts)
@@ -732,7 +831,7 @@ def broken_now(state):
             out.append('void after commit')
         if outcome_of(d, 'void:%d' % n) == 'CAPTURED':
             out.append('void hits capture')
-    if all(authorization in ('hold', 'captured') for authorization in providers[:2]):
+    if not cf.stall and all(authorization in ('hold', 'captured') for authorization in providers[:2]):
         out.append('two live authorizations')
     if providers[:2] == ('captured', 'captured'):
         out.append('TWO CAPTURES')
@@ -809,7 +908,7 @@ def explore(name, cf, seconds):
             if after not in seen:
                 seen[after] = (state, label)
                 queue.append(after)
-                for what in broken_now(after):
+                for what in broken_now(after, cf):
                     broken.setdefault(what, after)
     print('%-38s states %8d edges %8d ends %6d %s %5.1f s  %s' % (
         name, len(seen), edges, ends, 'partial ' if queue else 'complete', time.time() - start,
@@ -854,6 +953,8 @@ def configurations(without=()):
         'dual refunded in full': config(without, crash=1, refunds=(('a', 1), ('b', 1)), **calm),
         'dual called back': config(without, crash=1, callback=1, declines=False, refuses_tokens=False),
         'dual deferred': config(without, dup=1, expire=1, defers=True, declines=False, refuses_tokens=False),
+        'plain stalled before a call': config(without, flow='plain', stall=1, fault=2, crash=1, dup=1, resends=True),
+        'plain 2 providers stalled': config(without, flow='plain', routes=2, stall=1, fault=2, dup=1, resends=True, declines=False),
         'plain refunds': config(without, flow='plain', dup=1, fault=1, refunds=three),
     }
 

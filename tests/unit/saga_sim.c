@@ -216,7 +216,7 @@ static void after_win(struct sim *sim, const struct write *write, struct uuid ca
         sim_event(sim, EVENT_CAPTURE_REFUSED);
     if (strcmp(write->slot, "auth:2") == 0)
         sim_event(sim, EVENT_FAILED_OVER);
-    if (strstr(write->slot, ":late"))
+    if (slot_parse(write->slot).kind == SLOT_AUTH_LATE)
         sim_event(sim, sim->payment.decision_kind == COMMIT ? EVENT_LATE_AFTER_COMMIT : EVENT_LATE);
     if (strncmp(write->slot, "refund:", 7) == 0 && strstr(write->slot, ":result") &&
         strcmp(write->outcome, "refused") == 0)
@@ -344,7 +344,9 @@ static void plan(struct sim *sim, struct worker *w)
 {
     w->write_count = 0;
     w->call = (struct call){.op = OP_NONE};
-    w->settling = false;
+    w->settling = w->leaving = false;
+    w->has_sent = false;
+    w->redelivered = sim->commands[w->command].redelivered;
     if (refold(sim))
         step_plan(sim, w);
     w->phase = w->write_count ? PHASE_COMMIT : PHASE_LOOK;
@@ -392,6 +394,7 @@ static bool look(struct sim *sim, struct worker *w)
 static void crash(struct sim *sim, struct worker *w)
 {
     publish(sim, w->command);
+    sim->commands[w->command].redelivered = true;
     w->phase = PHASE_IDLE;
 }
 
@@ -439,9 +442,12 @@ static enum answer effect(struct sim *sim, const struct call *call)
 
 static void make_call(struct sim *sim, struct worker *w)
 {
-    bool send = !w->call.stalled && w->call.op != OP_ASK && w->call.op != OP_ASK_AGAIN;
+    bool send = !w->call.stalled && w->call.op != OP_ASK && w->call.op != OP_ASK_LATE;
     w->phase = PHASE_SETTLE;
     w->answer = ANSWER_UNKNOWN;
+    if (w->call.op == OP_LEAVE_DOUBT)
+        return;
+    w->has_sent = w->has_sent || w->call.op == OP_AUTHORIZE;
     if (send && sim->flight_count < SIM_FLIGHT && spend(sim, &sim->budget.flight, 10)) {
         sim->flight[sim->flight_count++] = w->call;
         return;
@@ -462,7 +468,7 @@ static void settle(struct sim *sim, struct worker *w)
 {
     w->phase = PHASE_LOOK;
     if (!w->settling && refold(sim) && !step_settle(sim, w)) {
-        bool exhausted = spend(sim, &sim->budget.dead, 50);
+        bool exhausted = w->call.op != OP_ASK_LATE && spend(sim, &sim->budget.dead, 50); /* unknown is no attempt */
         if (exhausted)
             bury(sim, w->command);
         else
@@ -476,14 +482,10 @@ static void settle(struct sim *sim, struct worker *w)
         w->phase = PHASE_SETTLE;
 }
 
-/* A worker that stalls between the clock and the call does so for longer than anybody's settling takes: who concluded
- * meanwhile that nothing was sent has also written so. */
+/* A worker that stalls between the clock and the call does so for longer than all others wait. */
 static bool stands_still(struct sim *sim, const struct worker *w)
 {
-    if (w->phase != PHASE_CALL || !w->call.stalled)
-        return false;
-    bool concluding = sim->world.holds[w->call.n] == HOLD_OVER && !sim->payment.authorizations[w->call.n].result;
-    return concluding || happens(sim, 90);
+    return w->phase == PHASE_CALL && w->call.stalled && happens(sim, 90);
 }
 
 static void advance(struct sim *sim, struct worker *w)

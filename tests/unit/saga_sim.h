@@ -36,7 +36,7 @@ enum {
     X(VOTE_TOO_LATE, "vote came after the decision, or after the count")                                               \
     X(UNSENT, "abort seen between intent and call")                                                                    \
     X(RESUMED, "own intent resumed")                                                                                   \
-    X(ASKED_AGAIN, "own absent intent asked again")                                                                    \
+    X(LATE_DOUBT, "doubt left behind an absence")                                                                      \
     X(LATE, "approval after a negative result")                                                                        \
     X(LATE_CHALLENGE, "challenge after a negative result")                                                             \
     X(LATE_AFTER_COMMIT, "late approval voided although another is committed")                                         \
@@ -99,6 +99,7 @@ struct sim_command {
     int attempts; /* payment.compensate: how often it had died then */
     bool replay;  /* payment.compensate: asked by an operator to send the dead letter again */
     int deaths;
+    bool redelivered; /* a delivery of it died */
 };
 
 struct write {
@@ -119,6 +120,10 @@ struct worker {
     struct call call;
     enum answer answer;
     bool settling;           /* the writes are results, not intents */
+    bool has_sent;           /* an authorization without an answer */
+    bool redelivered;        /* a delivery before it died, which may have */
+    bool leaving;            /* it writes the doubts that it owes */
+    int question;            /* K of the question that was answered */
     bool saw_decision;       /* at the last look: a negative answer may be out of date */
     bool said[SIM_COMMANDS]; /* each command once per delivery */
 };

@@ -40,26 +40,94 @@ static bool resume_own(struct sim *sim, struct worker *w)
     return false;
 }
 
-/* L6: who finds its own intent absent asks once more; `after`: up to there it has. */
-static bool ask_own_again(struct sim *sim, struct worker *w, int after)
+/* --- what may have been sent although it is absent (L6) --- */
+
+static bool is_unknown(const struct authorization *a)
 {
-    const struct payment *p = &sim->payment;
-    for (int n = after + 1; n <= p->authorization_count; n++) {
-        const struct authorization *a = &p->authorizations[n];
-        if (!sim_wrote(sim, w, a->intent) || !is(a->result, "absent") || a->late)
-            continue;
-        w->call = (struct call){.op = OP_ASK_AGAIN, .n = n};
-        sim_event(sim, EVENT_ASKED_AGAIN);
+    return !a->late && !a->action && (!a->result || is(a->result, "absent"));
+}
+
+static bool owes_doubt(const struct sim *sim, const struct worker *w, int n)
+{
+    const struct authorization *a = &sim->payment.authorizations[n];
+    struct slot asked = slot_parse(command_of(sim, w)->slot);
+    bool sends = sim_wrote(sim, w, a->intent) || (asked.kind == SLOT_AUTH_DOUBT && asked.n == n);
+    bool first = !a->last_late_doubt && !sim_wrote(sim, w, a->result);
+    bool finds = is(a->result, "absent") && (first || w->redelivered);
+    return is_unknown(a) && sends && (w->has_sent || finds);
+}
+
+static void leave_doubt(struct sim *sim, struct worker *w, int n)
+{
+    const struct authorization *a = &sim->payment.authorizations[n];
+    w->write_count = 0;
+    w->leaving = true;
+    if (a->result)
+        sim_write(w, -1, "unknown", "auth:%d:late:doubt:%d", n, a->late_doubts);
+    else
+        sim_write(w, -1, "unknown", "auth:%d:doubt:%d", n, a->doubts);
+    if (a->result)
+        sim_event(sim, EVENT_LATE_DOUBT);
+}
+
+/* Begins with what it owes; what is left is seen to be asked about like the doubt of a call. */
+static void plan_doubt(struct sim *sim, struct worker *w)
+{
+    for (int n = 1; n <= sim->payment.authorization_count; n++)
+        if (owes_doubt(sim, w, n)) {
+            w->call = (struct call){.op = OP_LEAVE_DOUBT, .n = n};
+            return;
+        }
+}
+
+/* Is a question asked after the doubt that this delivery just wrote, whoever won its slot? */
+static bool is_asked_about(const struct sim *sim, const struct worker *w)
+{
+    const char *slot = w->writes[0].slot;
+    const struct authorization *a = &sim->payment.authorizations[slot_parse(slot).n];
+    if (!is_unknown(a))
         return true;
+    if (slot_parse(slot).kind == SLOT_AUTH_LATE_DOUBT)
+        return is(facts_find(&sim->facts, slot), "unknown");
+    return !a->result && (w->leaving || w->writes[0].won);
+}
+
+/* After a doubt was committed. True: another one has to follow it. */
+static bool doubt_settled(struct sim *sim, struct worker *w)
+{
+    int n = slot_parse(w->writes[0].slot).n;
+    bool asked = is_asked_about(sim, w);
+    if (asked || !(w->leaving || owes_doubt(sim, w, n))) {
+        if (asked)
+            w->has_sent = w->redelivered = false;
+        return false;
     }
-    return false;
+    leave_doubt(sim, w, n);
+    return true;
+}
+
+/* Who concludes absence compares: a doubt that it did not know of may be of a call that came after its question. */
+static bool absence_settled(struct sim *sim, struct worker *w)
+{
+    int n = slot_parse(w->writes[0].slot).n;
+    const struct authorization *a = &sim->payment.authorizations[n];
+    if (!w->writes[0].won) { /* its fail-over went with it */
+        w->call = (struct call){.op = OP_NONE, .n = n};
+        if (w->write_count > 1 && slot_parse(w->writes[1].slot).kind == SLOT_AUTH)
+            sim_event(sim, EVENT_FENCED);
+    }
+    bool overtaken = w->writes[0].won && a->doubts > w->question && !a->last_late_doubt;
+    if (!is_unknown(a) || !(overtaken || owes_doubt(sim, w, n)))
+        return false;
+    leave_doubt(sim, w, n);
+    return true;
 }
 
 static void plan_create(struct sim *sim, struct worker *w)
 {
     if (!saga_wants(&sim->payment, "payment.create", 0)) {
         if (!resume_own(sim, w))
-            ask_own_again(sim, w, 0);
+            plan_doubt(sim, w);
         return;
     }
     sim_write(w, -1, "accepted", "received");
@@ -77,7 +145,7 @@ static void plan_start(struct sim *sim, struct worker *w)
         sim_write(w, -1, "intent", "auth:1");
         w->call = (struct call){.op = OP_AUTHORIZE, .n = 1};
     } else if (!resume_own(sim, w)) {
-        ask_own_again(sim, w, 0);
+        plan_doubt(sim, w);
     }
 }
 
@@ -86,12 +154,17 @@ static void plan_resolve(struct sim *sim, struct worker *w)
     const struct sim_command *c = command_of(sim, w);
     if (resume_own(sim, w))
         return;
-    bool open =
-        saga_wants(&sim->payment, "authorize.resolve", c->n) && sim->payment.authorizations[c->n].doubts <= c->k;
+    const struct authorization *a = &sim->payment.authorizations[c->n];
+    if (slot_parse(c->slot).kind == SLOT_AUTH_LATE_DOUBT) {
+        if (a->late_unknown && a->late_doubts <= c->k)
+            w->call = (struct call){.op = OP_ASK_LATE, .n = c->n, .k = c->k};
+        return;
+    }
+    bool open = !a->result && saga_wants(&sim->payment, "authorize.resolve", c->n) && a->doubts <= c->k;
     if (open)
         w->call = (struct call){.op = OP_ASK, .n = c->n, .k = c->k};
     else
-        ask_own_again(sim, w, 0);
+        plan_doubt(sim, w);
 }
 
 /* The intent may have been lost to an abort that closed it, or to another delivery whose own it is now. */
@@ -122,25 +195,33 @@ static void write_negative(struct sim *sim, struct worker *w, const char *outcom
 }
 
 /* No answer is none: it asks until it has one. */
-static bool settle_asked_again(struct sim *sim, struct worker *w)
+static bool settle_late(struct worker *w)
 {
     int n = w->call.n;
     if (w->answer == ANSWER_UNKNOWN)
-        return true;
+        return false;
     if (w->answer == ANSWER_DONE)
         sim_write(w, -1, "approved", "auth:%d:late", n);
-    if (w->answer == ANSWER_CHALLENGE)
+    else if (w->answer == ANSWER_CHALLENGE)
         sim_write(w, -1, "required", "auth:%d:action", n);
-    if (!ask_own_again(sim, w, n))
-        w->call.op = OP_NONE;
+    else
+        sim_write(w, -1, "nothing", "auth:%d:late:doubt:%d", n, w->call.k);
+    w->call.op = OP_NONE;
     return true;
 }
 
 static bool settle_authorize(struct sim *sim, struct worker *w)
 {
     int n = w->call.n;
-    if (w->call.op == OP_ASK_AGAIN)
-        return settle_asked_again(sim, w);
+    if (w->call.op == OP_ASK_LATE)
+        return settle_late(w);
+    if (w->call.op == OP_LEAVE_DOUBT) {
+        if (is_unknown(&sim->payment.authorizations[n]))
+            leave_doubt(sim, w, n);
+        w->call.op = OP_NONE;
+        return true;
+    }
+    w->question = w->call.k;
     switch (w->answer) {
     case ANSWER_DONE:
         sim_write(w, -1, "approved", "auth:%d:result", n);
@@ -183,16 +264,18 @@ static bool write_late(struct sim *sim, struct worker *w)
     return true;
 }
 
-/* Nobody but this delivery sent: if others concluded absent meanwhile, it has to ask what became of it (L6). */
+/* Who sent and has no answer sees to it that it is asked about, after it sent (L6). */
 static bool authorize_settled(struct sim *sim, struct worker *w)
 {
     enum slot_kind kind = w->write_count ? slot_parse(w->writes[0].slot).kind : SLOT_UNKNOWN;
+    if (kind == SLOT_AUTH_RESULT && strcmp(w->writes[0].outcome, "absent") == 0)
+        return absence_settled(sim, w);
     if (kind == SLOT_AUTH_RESULT && !w->writes[0].won)
         return write_late(sim, w);
     if (kind == SLOT_AUTH_ACTION && is(sim->payment.authorizations[slot_parse(w->writes[0].slot).n].result, "absent"))
         sim_event(sim, EVENT_LATE_CHALLENGE);
-    if (kind == SLOT_AUTH_DOUBT)
-        ask_own_again(sim, w, 0);
+    if ((kind == SLOT_AUTH_DOUBT || kind == SLOT_AUTH_LATE_DOUBT) && strcmp(w->writes[0].outcome, "unknown") == 0)
+        return doubt_settled(sim, w);
     return false;
 }
 

@@ -14,20 +14,11 @@ static const struct uuid PAYMENT = {{0xac, 0x90, 0x17, 1, 2, 3, 0x84, 4, 0x85, 5
 static const char *usual_outcome(enum slot_kind kind)
 {
     static const char *const USUAL[SLOT_KIND_COUNT] = {
-        [SLOT_RECEIVED] = "accepted",
-        [SLOT_AUTH] = "intent",
-        [SLOT_AUTH_LATE] = "approved",
-        [SLOT_AUTH_ACTION] = "required",
-        [SLOT_AUTH_DOUBT] = "unknown",
-        [SLOT_CAPTURE_DOUBT] = "unknown",
-        [SLOT_VOID_DOUBT] = "unknown",
-        [SLOT_REFUND_DOUBT] = "unknown",
-        [SLOT_POP_REVOKED] = "revoked",
-        [SLOT_POP_VOTE] = "valid",
-        [SLOT_POP_COMMITTED] = "committed",
-        [SLOT_TOKEN_RELEASED] = "released",
-        [SLOT_VOID] = "voided",
-        [SLOT_REPLAY] = "replayed",
+        [SLOT_RECEIVED] = "accepted",       [SLOT_AUTH] = "intent",        [SLOT_AUTH_LATE] = "approved",
+        [SLOT_AUTH_ACTION] = "required",    [SLOT_AUTH_DOUBT] = "unknown", [SLOT_AUTH_LATE_DOUBT] = "unknown",
+        [SLOT_CAPTURE_DOUBT] = "unknown",   [SLOT_VOID_DOUBT] = "unknown", [SLOT_REFUND_DOUBT] = "unknown",
+        [SLOT_POP_REVOKED] = "revoked",     [SLOT_POP_VOTE] = "valid",     [SLOT_POP_COMMITTED] = "committed",
+        [SLOT_TOKEN_RELEASED] = "released", [SLOT_VOID] = "voided",        [SLOT_REPLAY] = "replayed",
         [SLOT_NOTICE] = "delivered",
     };
     return USUAL[kind] ? USUAL[kind] : "?";

@@ -43,7 +43,7 @@ static enum answer authorize(struct world *w, const struct call *call)
 static enum answer ask(struct world *w, const struct call *call, bool under_way)
 {
     enum hold *hold = &w->holds[call->n];
-    if (*hold == HOLD_NONE && under_way)
+    if ((*hold == HOLD_NONE || *hold == HOLD_OVER) && under_way)
         return ANSWER_UNKNOWN;
     if (*hold == HOLD_NONE && call->op == OP_ASK)
         *hold = HOLD_OVER;
@@ -138,11 +138,12 @@ enum answer world_call(struct world *world, const struct call *call, bool under_
 {
     switch (call->op) {
     case OP_NONE:
+    case OP_LEAVE_DOUBT:
         return ANSWER_UNKNOWN;
     case OP_AUTHORIZE:
         return authorize(world, call);
     case OP_ASK:
-    case OP_ASK_AGAIN:
+    case OP_ASK_LATE:
         return ask(world, call, under_way);
     case OP_CAPTURE:
         return capture(world, call);

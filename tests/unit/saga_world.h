@@ -29,8 +29,9 @@ enum purchase { PURCHASE_NONE, PURCHASE_ASKED, PURCHASE_VALID, PURCHASE_REJECTED
 enum operation {
     OP_NONE,
     OP_AUTHORIZE,
-    OP_ASK,       /* what became of an authorization */
-    OP_ASK_AGAIN, /* the same, by the delivery that finds its own intent absent */
+    OP_ASK,         /* what became of an authorization */
+    OP_ASK_LATE,    /* the same, behind its absence */
+    OP_LEAVE_DOUBT, /* nobody is asked */
     OP_CAPTURE,
     OP_VOID,
     OP_REFUND,

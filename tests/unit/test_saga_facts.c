@@ -20,6 +20,7 @@ static const struct {
     {"auth:8", {SLOT_AUTH, 8, 0}},
     {"auth:2:result", {SLOT_AUTH_RESULT, 2, 0}},
     {"auth:3:late", {SLOT_AUTH_LATE, 3, 0}},
+    {"auth:3:late:doubt:2", {SLOT_AUTH_LATE_DOUBT, 3, 2}},
     {"auth:4:action", {SLOT_AUTH_ACTION, 4, 0}},
     {"auth:5:doubt:0", {SLOT_AUTH_DOUBT, 5, 0}},
     {"auth:5:doubt:999", {SLOT_AUTH_DOUBT, 5, 999}},
@@ -153,6 +154,9 @@ static const struct {
     {FLOW_PLAIN, "received auth:2", "auth:2=intent", "negative auth:N:result"},
     {FLOW_PLAIN, "received auth:1 auth:1:late", "auth:1:late", "negative auth:N:result"},
     {FLOW_PLAIN, "received auth:1 auth:1:result=approved auth:1:late", "auth:1:late", "negative auth:N:result"},
+    {FLOW_PLAIN, "received auth:1 auth:1:late:doubt:0", "auth:1:late:doubt:0", "auth:N:result=absent"},
+    {FLOW_PLAIN, "received auth:1 auth:1:result=declined auth:1:late:doubt:0", "auth:1:late:doubt:0",
+     "auth:N:result=absent"},
 
     /* L5 */
     {FLOW_DUAL, RESERVED "auth:1:result=approved", "auth:1:result=approved", "auth:N=intent"},
@@ -168,6 +172,7 @@ static const struct {
 
     /* gaps */
     {FLOW_PLAIN, "received auth:1 auth:1:doubt:1", "auth:1:doubt:1", "doubt before"},
+    {FLOW_PLAIN, "received auth:1 auth:1:result=absent auth:1:late:doubt:1", "auth:1:late:doubt:1", "doubt before"},
     {FLOW_PLAIN, "received auth:1 auth:1:doubt:0 auth:1:doubt:0", "auth:1:doubt:0", "doubt before"},
     {FLOW_PLAIN, "received auth:1 auth:1:result=approved decision=commit:1 capture:doubt:2", "capture:doubt:2",
      "doubt before"},

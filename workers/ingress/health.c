@@ -93,6 +93,7 @@ static const char *operation_of(struct slot slot, const struct payment *payment,
     case SLOT_AUTH_RESULT:
     case SLOT_AUTH_LATE:
     case SLOT_AUTH_DOUBT:
+    case SLOT_AUTH_LATE_DOUBT:
         return "authorize";
     case SLOT_VOID:
     case SLOT_VOID_DOUBT:

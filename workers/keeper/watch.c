@@ -108,6 +108,7 @@ static int64_t question_ms(const struct fact *newest, int64_t stand_still_ms)
 {
     switch (slot_parse(newest->slot).kind) {
     case SLOT_AUTH_DOUBT:
+    case SLOT_AUTH_LATE_DOUBT:
     case SLOT_CAPTURE_DOUBT:
     case SLOT_VOID_DOUBT:
     case SLOT_REFUND_DOUBT:

@@ -435,6 +435,7 @@ static bool is_doubt(const struct fact *fact)
 {
     switch (slot_parse(fact->slot).kind) {
     case SLOT_AUTH_DOUBT:
+    case SLOT_AUTH_LATE_DOUBT:
     case SLOT_CAPTURE_DOUBT:
     case SLOT_VOID_DOUBT:
     case SLOT_REFUND_DOUBT:
