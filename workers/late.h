@@ -3,7 +3,7 @@
  * `absent` is concluded from a question that was asked when nobody sent any more. Still somebody may: who looked at the clock and then stood still for
  * longer than all that waits. So whoever may have sent an authorization and has no answer leaves a fact of it, and on that fact rests a question that is
  * asked until it is answered: `auth:N:doubt:K` while there is no result, `auth:N:late:doubt:K` behind an absence. May have sent: who did, in this
- * delivery; a redelivery, whose predecessor may have; and whoever first finds that its own authorization is absent.
+ * delivery; behind an absence also a redelivery, whose predecessor may have, and the first that finds what another command concluded.
  *
  * What is left has to be asked about after the call. It is written in a slot that was free when the answer was missed, and looked at once it is
  * committed: if `absent` was concluded meanwhile, or the question behind the absence was just answered, another fact follows it. docs/adr/0026.
