@@ -318,7 +318,8 @@ const struct fact *undo_cause(const struct payment *p)
 
 bool undone(const struct payment *p)
 {
-    return p->flow == FLOW_PLAIN || (p->pop_revoked && p->token_released);
+    bool revoked = p->pop_revoked || (!p->pop && MUTANT(UNDO_KNOWN_ONLY));
+    return p->flow == FLOW_PLAIN || (revoked && p->token_released);
 }
 
 bool late_challenge(const struct authorization *a)

@@ -125,7 +125,7 @@ static void activate_tokens(const struct payment *p, struct next *next)
 /* Both always, known or not: the providers keep tombstones, so that what arrives later is refused. */
 static void undo(const struct payment *p, struct next *next)
 {
-    if (p->flow == FLOW_DUAL && !p->pop_revoked)
+    if (p->flow == FLOW_DUAL && !p->pop_revoked && (p->pop || !MUTANT(UNDO_KNOWN_ONLY)))
         rest_on(say(next, p, "pop.revoke", 0, 0, "pop:revoked"), undo_cause(p));
     if (p->flow == FLOW_DUAL && !p->token_released && !MUTANT(TOKENS_KEPT))
         rest_on(say(next, p, "token.release", 0, 0, "token:released"), undo_cause(p));

@@ -287,7 +287,7 @@ static enum verdict add_negative(struct job *job, int n, const char *outcome)
         return VERDICT_DONE;
     const char *provider = routing_next(job, n, outcome);
     if (provider) {
-        add_authorization(job, n + 1, provider, slot);
+        add_authorization(job, n + 1, provider, MUTANT(FAIL_OVER_ANYWAY) ? NULL : slot); /* L6 */
         return VERDICT_CALL;
     }
     const char *reason = strcmp(outcome, "absent") == 0      ? "ABSENT"

@@ -199,7 +199,7 @@ static bool passes_fence(const struct home *home, const struct new_fact *fact)
 {
     char slot[SLOT_SIZE];
     struct slot parsed = slot_parse(fact->slot);
-    if (parsed.kind != SLOT_AUTH || parsed.n < 2)
+    if (parsed.kind != SLOT_AUTH || parsed.n < 2 || MUTANT(FAIL_OVER_ANYWAY))
         return true;
     snprintf(slot, sizeof slot, "auth:%d:result", parsed.n - 1);
     const struct row *before = find_row(home, slot);

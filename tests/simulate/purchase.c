@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
@@ -172,7 +173,7 @@ static enum tokens_outcome give_back(struct purchase *p)
 {
     if (p->token == TOKEN_ACTIVE)
         return TOKENS_ACTIVE;
-    if (p->token != TOKEN_DEACTIVATED)
+    if (p->token != TOKEN_DEACTIVATED && !(p->token == TOKEN_NONE && MUTANT(NO_TOMBSTONES)))
         p->token = TOKEN_RELEASED;
     return TOKENS_DONE;
 }

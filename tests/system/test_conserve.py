@@ -7,18 +7,10 @@ import farm as farms
 import pika
 
 
-def listed(tmp_path, world, commands, publisher="shop"):
+def listed(world, commands, publisher="shop"):
     """Publishes them, and writes down what the broker confirmed, as a publisher would."""
     world.publish(commands, publisher)
-    day = world.sql("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD')")[0][0]
-    return [(key, kind, day, publisher) for kind, key, _ in commands]
-
-
-def conserve(world, tmp_path, lines, *more):
-    path = tmp_path / "confirmed.csv"
-    path.write_text("id,type,day,publisher\n" + "".join(",".join(line) + "\n" for line in lines))
-    done = world.farm.acquit("audit", "conserve", "--published", str(path), "--json", *more, check=False, seconds=120)
-    return done.returncode, json.loads(done.stdout)
+    return [(key, kind, world.today(), publisher) for kind, key, _ in commands]
 
 
 def total(told, member):
@@ -33,17 +25,17 @@ def test_a_run_with_faults_kills_and_dead_letters_adds_up_until_one_message_is_s
         world.fault(payment, "stripe.capture", "answer_500_after", stored=False)
     unknown = [(kind, world.key(), {"paymentId": "00000000-0000-8000-8000-00000000000%d" % n}) for n, kind in
                enumerate(["payment.refund", "payment.cancel"])]
-    lines = listed(tmp_path, world, [("payment.create", key, world.plain(1000 + n)) for n, key in enumerate(keys)] + unknown)
+    lines = listed(world, [("payment.create", key, world.plain(1000 + n)) for n, key in enumerate(keys)] + unknown)
     world.farm.stop_program("authorize-1", signal.SIGKILL)
     world.farm.start_worker("authorize-1")
     world.wait_ended(list(payments.values()))
-    lines += listed(tmp_path, world, [("payment.refund", world.key(), {"paymentId": payments[keys[0]], "amount": 100}),
+    lines += listed(world, [("payment.refund", world.key(), {"paymentId": payments[keys[0]], "amount": 100}),
                                       ("payment.cancel", world.key(), {"paymentId": payments[keys[1]]})])
     letters = farms.wait_for(lambda: (lambda found: found if len(found) == 2 else None)(
         [x for x in world.dead_letters() if x.get("messageId") in {key for _, key, _ in unknown}]), 30, "both dead letters")
     world.farm.acquit("dlq", "discard", letters[0]["id"], "--reason", "no such payment")
 
-    code, told = conserve(world, tmp_path, lines)
+    code, told = world.conserve(tmp_path, lines)
     assert (code, told["sum"], told["missing"]) == (0, "right", []), told
     assert (total(told, "published"), total(told, "settled"), total(told, "dead"), total(told, "discarded")) == (28, 26, 1, 1)
 
@@ -54,9 +46,9 @@ def test_a_run_with_faults_kills_and_dead_letters_adds_up_until_one_message_is_s
     # One waits for a worker: it may be in the broker, which does not say so. Then somebody takes it.
     world.farm.stop_program("authorize-1")
     stolen = world.key()
-    lines += listed(tmp_path, world, [("payment.create", stolen, world.plain(7))])
+    lines += listed(world, [("payment.create", stolen, world.plain(7))])
     farms.wait_for(lambda: world.queue_depth("acquit.authorize")[0] == 1, 20, "the management API to tell of it")
-    code, told = conserve(world, tmp_path, lines, "--wait-ms", "0")
+    code, told = world.conserve(tmp_path, lines, "--wait-ms", "0")
     assert (code, told["sum"], [one["id"] for one in told["missing"]]) == (75, "open", [stolen]), told
     connection = pika.BlockingConnection(pika.URLParameters(world.farm.services.amqp_url))
     taken, _, _ = connection.channel().basic_get("acquit.authorize", auto_ack=True)
@@ -64,7 +56,7 @@ def test_a_run_with_faults_kills_and_dead_letters_adds_up_until_one_message_is_s
     assert taken
     world.farm.start_worker("authorize-1")
     farms.wait_for(lambda: world.queue_depth("acquit.authorize")[0] == 0, 20, "the management API to tell of it")
-    code, told = conserve(world, tmp_path, lines, "--wait-ms", "1000")
+    code, told = world.conserve(tmp_path, lines, "--wait-ms", "1000")
     assert (code, told["sum"]) == (1, "wrong"), told
     assert [(one["id"], one["type"], one["publisher"], one["fate"]) for one in told["missing"]] == [(stolen, "payment.create", "shop", "absent")]
     assert [(group["queue"], group["lost"]) for group in told["groups"]] == [("acquit.authorize", 1)]
@@ -72,10 +64,10 @@ def test_a_run_with_faults_kills_and_dead_letters_adds_up_until_one_message_is_s
     # Published again under the same id it is done, once, and all is well.
     world.expect(stolen, "shop")
     world.publish([("payment.create", stolen, world.plain(7))])
-    code, told = conserve(world, tmp_path, lines)
+    code, told = world.conserve(tmp_path, lines)
     assert (code, told["missing"]) == (0, [])
 
 
 def test_a_line_that_is_no_line_is_named(world, tmp_path):
-    code, told = conserve(world, tmp_path, [("k", "payment.look", "2026-11-20", "shop")])
+    code, told = world.conserve(tmp_path, [("k", "payment.look", "2026-11-20", "shop")])
     assert code == 2 and "line 2: type" in told["message"]

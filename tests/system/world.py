@@ -221,6 +221,17 @@ class World:
             found[payment].append(row)
         return found
 
+    def today(self):
+        """As the ledger dates commands."""
+        return self.sql("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD')")[0][0]
+
+    def conserve(self, directory, lines, *more):
+        """`acquit audit conserve` of what a publisher wrote down as confirmed, [(id, type, day, publisher)]: (exit code, what it says)."""
+        path = directory / "confirmed.csv"
+        path.write_text("id,type,day,publisher\n" + "".join(",".join(line) + "\n" for line in lines))
+        done = self.farm.acquit("audit", "conserve", "--published", str(path), "--json", *more, check=False, seconds=120)
+        return done.returncode, json.loads(done.stdout)
+
     def judge(self):
         if not self.created:
             return

@@ -85,7 +85,7 @@ static int64_t default_delay(enum fault_kind kind)
     if (kind == FAULT_SLOW_BODY)
         return DEFAULT_SLOW_BODY_MS;
     bool waits = kind == FAULT_RATE_LIMIT || kind == FAULT_DELAY || kind == FAULT_LATE_EFFECT ||
-                 kind == FAULT_PENDING || kind == FAULT_LAG;
+                 kind == FAULT_PENDING || kind == FAULT_LAG || kind == FAULT_OUT_OF_ORDER;
     return waits ? DEFAULT_DELAY_MS : 0;
 }
 

@@ -64,6 +64,8 @@ enum { POINT_COUNT = 0 POINTS(X) };
     X(GARBAGE, "garbage")                                                                                              \
     X(SLOW_BODY, "slow_body")                                                                                          \
     X(CUT_BODY, "cut_body")                                                                                            \
+    X(ANSWER_TWICE, "answer_twice")                                                                                    \
+    X(OUT_OF_ORDER, "out_of_order")                                                                                    \
     X(LATE_EFFECT, "late_effect")                                                                                      \
     X(SILENT, "silent")                                                                                                \
     X(FORGED, "forged")                                                                                                \

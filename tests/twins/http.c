@@ -30,6 +30,7 @@
 
 enum {
     SILENCE_CHECK_MS = 200, /* how often a silent connection is looked at: has the client left? */
+    TURN_CHECK_MS = 2,      /* how often it is looked whether another request was answered */
     SLOW_SLICES = 32,       /* pieces a slow body is cut into */
     BACKLOG = 1024,
 };
@@ -43,8 +44,10 @@ struct request {
     struct ending ending;
     bool served; /* serve_done is owed */
     bool too_large;
-    int64_t silent_until; /* monotonic ms */
-    bool held;            /* suspended: in the list, under held_lock */
+    int64_t wait_until; /* monotonic ms */
+    uint64_t turn;      /* END_TURN: `answered` of its point when it was held */
+    char *again;        /* END_TWICE: the answer as it goes over the wire; owned */
+    bool held;          /* suspended: in the list, under held_lock */
     struct request *next, *previous;
 };
 
@@ -62,6 +65,7 @@ static struct MHD_Daemon *server;
 static atomic_bool stopping;
 static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct request *held_requests;
+static _Atomic uint64_t answered[POINT_COUNT];
 
 /* ---- holding a connection ---- */
 
@@ -101,8 +105,17 @@ static bool client_left(const struct request *request)
 static void watch_silence(void *with)
 {
     struct request *request = with;
-    bool over = client_left(request) || clock_monotonic_ms() >= request->silent_until;
+    bool over = client_left(request) || clock_monotonic_ms() >= request->wait_until;
     if (over || !timer_add(SILENCE_CHECK_MS, watch_silence, request))
+        release(request);
+}
+
+static void watch_turn(void *with)
+{
+    struct request *request = with;
+    bool over = atomic_load(&answered[request->call->route->at]) != request->turn ||
+                clock_monotonic_ms() >= request->wait_until;
+    if (over || !timer_add(TURN_CHECK_MS, watch_turn, request))
         release(request);
 }
 
@@ -142,6 +155,8 @@ static void owed_done(struct request *request, unsigned status)
 {
     if (request->served && request->call)
         serve_done(request->call, status);
+    if (request->served && request->call && status)
+        atomic_fetch_add(&answered[request->call->route->at], 1);
     request->served = false;
 }
 
@@ -226,6 +241,31 @@ static struct MHD_Response *response_of(struct request *request)
     return MHD_create_response_from_buffer(answer->size, answer->body, MHD_RESPMEM_MUST_COPY);
 }
 
+/* The whole answer as libmicrohttpd sends it, but for the date. */
+static char *wire_of(const struct answer *answer)
+{
+    size_t room = answer->size + 256;
+    for (size_t i = 0; i < answer->header_count; i++)
+        room += strlen(answer->headers[i].name) + strlen(answer->headers[i].value) + 4;
+    char *text = memory_new(room);
+    int used = snprintf(text, room, "HTTP/1.1 %u Again\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n",
+                        answer->status, answer->size);
+    for (size_t i = 0; i < answer->header_count; i++)
+        used +=
+            snprintf(text + used, room - (size_t)used, "%s: %s\r\n", answer->headers[i].name, answer->headers[i].value);
+    snprintf(text + used, room - (size_t)used, "\r\n%.*s", (int)answer->size, answer->body);
+    return text;
+}
+
+/* Nobody waits for it: what of it does not go out at once does not matter. */
+static void say_again(const struct request *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info)
+        (void)!send(info->connect_fd, request->again, strlen(request->again), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static enum MHD_Result respond(struct request *request)
 {
     const struct answer *answer = &request->call->answer;
@@ -235,6 +275,8 @@ static enum MHD_Result respond(struct request *request)
     bool good = MHD_add_response_header(response, "Content-Type", "application/json") == MHD_YES;
     for (size_t i = 0; i < answer->header_count; i++)
         good = good && MHD_add_response_header(response, answer->headers[i].name, answer->headers[i].value) == MHD_YES;
+    if (request->ending.how == END_TWICE)
+        request->again = wire_of(answer);
     owed_done(request, answer->status);
     enum MHD_Result result = good ? MHD_queue_response(request->connection, answer->status, response) : MHD_NO;
     MHD_destroy_response(response);
@@ -244,7 +286,7 @@ static enum MHD_Result respond(struct request *request)
 static enum MHD_Result end(struct request *request)
 {
     enum ending_how how = request->ending.how;
-    bool answers = how == END_ANSWER || how == END_SLOW || how == END_PART;
+    bool answers = how != END_CUT && how != END_SILENT;
     return answers && request->call && !atomic_load(&stopping) ? respond(request) : cut(request);
 }
 
@@ -346,8 +388,14 @@ static enum MHD_Result finish_reading(struct request *request)
     if (atomic_load(&stopping))
         return cut(request);
     if (request->ending.how == END_SILENT) {
-        request->silent_until = clock_monotonic_ms() + request->ending.delay_ms;
+        request->wait_until = clock_monotonic_ms() + request->ending.delay_ms;
         hold(request, SILENCE_CHECK_MS, watch_silence);
+        return MHD_YES;
+    }
+    if (request->ending.how == END_TURN) {
+        request->wait_until = clock_monotonic_ms() + request->ending.delay_ms;
+        request->turn = atomic_load(&answered[request->call->route->at]);
+        hold(request, TURN_CHECK_MS, watch_turn);
         return MHD_YES;
     }
     if (request->ending.delay_ms > 0 && request->ending.how != END_SLOW) {
@@ -381,11 +429,13 @@ static void on_completed(void *unused, struct MHD_Connection *connection, void *
 {
     (void)unused;
     (void)connection;
-    (void)how;
     struct request *request = *with;
     *with = NULL;
     if (!request)
         return;
+    if (request->again && how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        say_again(request);
+    free(request->again);
     owed_done(request, 0);
     call_free(request->call);
     free(request);

@@ -41,6 +41,8 @@ static const struct plan plans[] = {
     [FAULT_GARBAGE] = {.effect = EFFECT_NOW, .end = END_ANSWER, .garbles = true, .waits = true},
     [FAULT_SLOW_BODY] = {.effect = EFFECT_NOW, .end = END_SLOW, .waits = true},
     [FAULT_CUT_BODY] = {.effect = EFFECT_NOW, .end = END_PART, .waits = true},
+    [FAULT_ANSWER_TWICE] = {.effect = EFFECT_NOW, .end = END_TWICE, .waits = true},
+    [FAULT_OUT_OF_ORDER] = {.effect = EFFECT_NOW, .end = END_TURN, .waits = true},
     [FAULT_LATE_EFFECT] = {.effect = EFFECT_LATER, .end = END_CUT},
     [FAULT_SILENT] = {.effect = EFFECT_NEVER, .end = END_SILENT},
     [FAULT_FORGED] = {.effect = EFFECT_NOW, .end = END_ANSWER, .waits = true}, /* the effect is the true vote */

@@ -10,13 +10,15 @@ enum ending_how {
     END_ANSWER, /* give the answer */
     END_SLOW,   /* give it drop by drop, over delay_ms */
     END_PART,   /* give its headers and half of its body, then cut the connection */
+    END_TWICE,  /* give it, and once more unasked on the same connection */
+    END_TURN,   /* give it after that to another request at this point, or after delay_ms */
     END_CUT,    /* cut the connection */
     END_SILENT, /* say nothing until the client leaves, at most delay_ms */
 };
 
 struct ending {
     enum ending_how how;
-    int64_t delay_ms; /* wait this long first; END_SLOW and END_SILENT: see there */
+    int64_t delay_ms; /* wait this long first; END_SLOW, END_TURN and END_SILENT: see there */
 };
 
 /* Decides and does everything but the connection. A late effect takes the call: then *call is NULL after it, and the
