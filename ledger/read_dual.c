@@ -1,6 +1,6 @@
 /* read_dual.c - what an audit of dual payments reads of the ledger
  *
- * The pages walk the index of facts that begin something (schema/014_late_doubts.sql). A statement looks at `limit` rows of it,
+ * The pages walk the index of facts that begin something (schema/014_watched_wider.sql). A statement looks at `limit` rows of it,
  * whatever they are of, so that none runs long where dual payments are rare. `offset 0` keeps the planner from looking for a
  * payment's own facts in that index: all that was written since would be between them.
  */
@@ -14,7 +14,7 @@
 enum { NUMBER_SIZE = 24 /* an int64 as text */ };
 
 /* The condition of the index event_watched, behind the table's alias and a dot. */
-#define BEGINS "slot ~ '^(received|refund:[0-9]+|auth:[0-9]+:late(:doubt:[0-9]+)?)$'"
+#define BEGINS "slot ~ '^(received|refund:[0-9]+|auth:[0-9]+:late(:doubt:[0-9]+)?|replay:.*)$'"
 
 static const char *number(int64_t n, char ret[static NUMBER_SIZE])
 {

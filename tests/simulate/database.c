@@ -117,7 +117,8 @@ static void add_command(const struct new_command *command)
 static bool is_watched(const struct fact *fact)
 {
     enum slot_kind kind = slot_parse(fact->slot).kind;
-    return kind == SLOT_RECEIVED || kind == SLOT_REFUND || kind == SLOT_AUTH_LATE || kind == SLOT_AUTH_LATE_DOUBT;
+    return kind == SLOT_RECEIVED || kind == SLOT_REFUND || kind == SLOT_AUTH_LATE || kind == SLOT_AUTH_LATE_DOUBT ||
+           kind == SLOT_REPLAY;
 }
 
 static void watch(const struct home *home, const struct fact *fact)

@@ -38,10 +38,15 @@ static bool has_ended(struct uuid id)
     return ended;
 }
 
-/* The one that was not at its end is asked first. */
+static size_t last; /* payment that was found not to be at its end; it is asked first */
+
+void oracle_start(void)
+{
+    last = 0;
+}
+
 bool oracle_all_ended(void)
 {
-    static size_t last;
     size_t count = database_payment_count();
     for (size_t i = 0; i < count; i++) {
         size_t at = (last + i) % count;

@@ -230,6 +230,7 @@ void farm_start(void);
 
 /* NULL when all is as it must be; else what is wrong, in words. */
 const char *oracle_judge(void);
+void oracle_start(void);
 bool oracle_all_ended(void);
 struct coverage {
     uint64_t payments, worlds, events;

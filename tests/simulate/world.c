@@ -32,6 +32,7 @@ static void begin(const struct scenario *what)
     broker_start();
     gateway_start();
     purchase_start();
+    oracle_start();
     actors_start();
     farm_start();
     later((int64_t)REST_LOOKED_FOR_S * 1000000, false, look_for_rest, NULL);

@@ -82,6 +82,9 @@ static void test_finished_is_forgotten(void **state)
     struct watched watched = {0};
     assert_int_equal(judge(&watched, FLOW_PLAIN, PAID "notice:payment.completed:webhook", 500, 9999), WATCH_FORGET);
     assert_int_equal(judge(&watched, FLOW_PLAIN, "", 0, 9999), WATCH_FORGET);
+    /* of no payment: a dead letter that was sent again */
+    assert_int_equal(judge(&watched, FLOW_PLAIN, "replay:00000000-0000-8000-8000-000000000001:1", 0, 9999),
+                     WATCH_FORGET);
     /* ended, but somebody is still to be told */
     assert_int_equal(judge(&watched, FLOW_PLAIN, PAID, 0, 10), WATCH_LATER);
     assert_int_equal(judge(&watched, FLOW_PLAIN, PAID, 0, STILL), WATCH_LOOK);

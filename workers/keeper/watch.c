@@ -124,7 +124,7 @@ enum watch_verdict watch_judge(struct watched *watched, const struct facts *fact
 {
     const struct fact *newest = newest_of(facts);
     bool needs = saga_needs_something(facts, payment);
-    if (!newest || (payment->ended && !needs))
+    if (!newest || !payment->received || (payment->ended && !needs))
         return WATCH_FORGET;
     if (newest->seq != watched->last_seq)
         watched->looks = 0;
