@@ -103,6 +103,7 @@ struct slot {
     int k; /* of a doubt */
 };
 struct slot slot_parse(const char *name); /* SLOT_UNKNOWN: no slot of ours */
+bool slot_is_doubt(const char *name);     /* <intent>:doubt:K, whatever the intent: a question is asked about it */
 
 enum flow { FLOW_PLAIN, FLOW_DUAL };
 enum decision { UNDECIDED, COMMIT, ABORT };

@@ -137,6 +137,20 @@ struct slot slot_parse(const char *name)
     return (struct slot){.kind = SLOT_UNKNOWN};
 }
 
+bool slot_is_doubt(const char *name)
+{
+    switch (slot_parse(name).kind) {
+    case SLOT_AUTH_DOUBT:
+    case SLOT_AUTH_LATE_DOUBT:
+    case SLOT_CAPTURE_DOUBT:
+    case SLOT_VOID_DOUBT:
+    case SLOT_REFUND_DOUBT:
+        return true;
+    default: /* a new kind is none until it is said here */
+        return false;
+    }
+}
+
 bool outcome_parse(enum slot_kind kind, const char *outcome, int *ret_n)
 {
     const struct slot_row *row = &ROWS[kind];

@@ -77,18 +77,10 @@ static bool sent_before(struct job *job, struct uuid id)
 /* A question waits for its time; everything else goes at once. */
 static const char *exchange_for(struct job *job, const struct follow_up *follow_up)
 {
-    switch (slot_parse(follow_up->slot).kind) {
-    case SLOT_AUTH_DOUBT:
-    case SLOT_AUTH_LATE_DOUBT:
-    case SLOT_CAPTURE_DOUBT:
-    case SLOT_VOID_DOUBT:
-    case SLOT_REFUND_DOUBT: {
-        int64_t real = 0;
-        return wait_exchange(policy_question_delay(job->around->config, follow_up->k), &real);
-    }
-    default:
+    int64_t real = 0;
+    if (!slot_is_doubt(follow_up->slot))
         return EXCHANGE_COMMANDS;
-    }
+    return wait_exchange(policy_question_delay(job->around->config, follow_up->k), &real);
 }
 
 /* The delivery's W3C trace, if it looks like one, and like no card number (L11): what follows belongs to it. */

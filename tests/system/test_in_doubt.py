@@ -133,6 +133,7 @@ def test_what_is_sent_after_it_was_found_absent_is_voided(world):
     assert (facts["auth:1:late:doubt:0"], facts["auth:1:late"], facts["void:1"]) == ("unknown", "approved", "voided")
     assert [intent["status"] for intent in world.stripe_books(payment)] == ["canceled"]
     assert world.state(payment) == "failed"
+    assert "good" in world.farm.acquit("ledger", "verify")
 
 
 def test_nothing_behind_an_absence_is_a_fact_too(world):

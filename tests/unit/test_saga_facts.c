@@ -113,6 +113,7 @@ static void test_slot_names(void **state)
         if (found.kind != expected.kind || found.n != expected.n || found.k != expected.k)
             fail_msg("%s: kind %d, n %d, k %d", SLOTS[i].name, (int)found.kind, found.n, found.k);
         seen[found.kind] = true;
+        assert_int_equal(slot_is_doubt(SLOTS[i].name), strstr(SLOTS[i].name, ":doubt:") && found.kind != SLOT_UNKNOWN);
     }
     for (int kind = 0; kind < SLOT_KIND_COUNT; kind++)
         assert_true(seen[kind]);

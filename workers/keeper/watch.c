@@ -106,17 +106,10 @@ static int64_t patience(int64_t stand_still_ms, int looks)
 /* After a doubt a question is on its way: a look before it is answered would only send its copy along. */
 static int64_t question_ms(const struct fact *newest, int64_t stand_still_ms)
 {
-    switch (slot_parse(newest->slot).kind) {
-    case SLOT_AUTH_DOUBT:
-    case SLOT_AUTH_LATE_DOUBT:
-    case SLOT_CAPTURE_DOUBT:
-    case SLOT_VOID_DOUBT:
-    case SLOT_REFUND_DOUBT:
-        return slot_parse(newest->slot).k > WATCH_QUESTIONS_FREQUENT ? WATCH_QUESTION_RARE_MS
-                                                                     : WATCH_QUESTION_FACTOR * stand_still_ms;
-    default:
+    if (!slot_is_doubt(newest->slot))
         return 0;
-    }
+    return slot_parse(newest->slot).k > WATCH_QUESTIONS_FREQUENT ? WATCH_QUESTION_RARE_MS
+                                                                 : WATCH_QUESTION_FACTOR * stand_still_ms;
 }
 
 enum watch_verdict watch_judge(struct watched *watched, const struct facts *facts, const struct payment *payment,

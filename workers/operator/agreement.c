@@ -431,20 +431,6 @@ static void judge_undoing(const struct payment *p, const struct dual_money *mone
         add(ret, DIFF_PROOF_NOT_TAKEN_BACK, "ledger", cause);
 }
 
-static bool is_doubt(const struct fact *fact)
-{
-    switch (slot_parse(fact->slot).kind) {
-    case SLOT_AUTH_DOUBT:
-    case SLOT_AUTH_LATE_DOUBT:
-    case SLOT_CAPTURE_DOUBT:
-    case SLOT_VOID_DOUBT:
-    case SLOT_REFUND_DOUBT:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* A doubt that nobody answers keeps a payment open by right (L6): its questions go on, at their own pace. */
 static bool waits_for_an_answer(const struct facts *facts)
 {
@@ -452,7 +438,7 @@ static bool waits_for_an_answer(const struct facts *facts)
     for (size_t i = 0; i < facts->count; i++)
         if (!newest || facts->items[i].seq > newest->seq)
             newest = &facts->items[i];
-    return newest && is_doubt(newest);
+    return newest && slot_is_doubt(newest->slot) && strcmp(newest->outcome, "unknown") == 0;
 }
 
 /* Before its deadline an undecided payment may wait for its votes. */
