@@ -93,8 +93,8 @@ static json_t *creation(int i, int64_t amount)
 {
     const char *first = topic(i, TOPIC_ROUTES, 4) & 1 ? "alpha" : "beta";
     bool two = topic(i, TOPIC_ROUTES, 4) & 2;
-    json_t *body = json_pack("{s:I, s:s, s:s}", "amount", (json_int_t)amount, "currency", "EUR", "flow",
-                             wishes[i].dual ? "dual" : "plain");
+    json_t *body = json_pack("{s:I, s:s, s:s, s:s}", "amount", (json_int_t)amount, "currency", "EUR", "flow",
+                             wishes[i].dual ? "dual" : "plain", "paymentToken", "pm_card_visa");
     if (wishes[i].dual)
         json_object_set_new(body, "tokens", json_pack("{s:s, s:i}", "id", "seat", "quantity", 2));
     json_object_set_new(body, "preferredGateways",

@@ -187,6 +187,15 @@ static int print_outcomes(const struct coverage *all)
     return print_table("outcomes of calls", lines, count);
 }
 
+static int print_http(const struct coverage *all)
+{
+    const struct line lines[] = {
+        {"not sent", all->http[0], false}, {"no answer", all->http[1], false}, {"2xx", all->http[2], false},
+        {"4xx", all->http[4], false},      {"5xx", all->http[5], false},       {"replayed", all->http[6], false},
+    };
+    return print_table("answers over HTTP", lines, sizeof lines / sizeof *lines);
+}
+
 static int print_deaths(const struct coverage *all)
 {
     static const char *const names[] = {
@@ -205,5 +214,5 @@ static int print_deaths(const struct coverage *all)
 int coverage_print(const struct coverage *all)
 {
     return print_faults(all) + print_points(all) + print_slots(all) + print_states(all) + print_reasons(all) +
-           print_outcomes(all) + print_deaths(all);
+           print_outcomes(all) + print_http(all) + print_deaths(all);
 }

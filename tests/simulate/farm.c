@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "tests/simulate/simulate.h"
@@ -64,7 +65,8 @@ static void open_providers(struct surroundings *around)
                                            .timeout_ms = wanted->timeout_ms,
                                            .visibility_horizon_ms = wanted->visibility_horizon_ms,
                                            .send_window_ms = wanted->send_window_ms,
-                                           .loop = around->loop};
+                                           .loop = around->loop,
+                                           .http = around->http};
         around->providers[i] = provider_open(&options, &err);
         if (!around->providers[i])
             log_panic("%s", err.text);
@@ -80,6 +82,7 @@ static void live_as_worker(struct place *place)
     struct surroundings *around = mem_new(1, sizeof *around);
     *around = (struct surroundings){.config = config,
                                     .loop = process_loop(process_here()),
+                                    .http = http_new(NULL, &err),
                                     .publisher = publisher_new(NULL, NULL, &err),
                                     .answers = publisher_new(NULL, NULL, &err),
                                     .pop = purchase_validators,

@@ -1,4 +1,4 @@
-/* gateway.c - two payment providers with books of their own, in the place of workers/providers/simulated.c and stripe.c
+/* gateway.c - the books of two payment providers, and what befalls the requests to them
  *
  * As a real one: a key that comes again within its life gets the first answer, whatever that was; later it is a new request. A question has no effect. What was done
  * may be seen late. How a payment goes (declined, challenged, capture refused ...) is the payment's own fate; what befalls a call is a fault.
@@ -8,12 +8,11 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "tests/simulate/simulate.h"
-#include "workers/providers/provider_impl.h"
+#include "tests/simulate/gateway.h"
 
 enum {
     BUCKETS = 64,
-    KEY_LIFE_MS = 2 * 3600 * 1000,
+    STRIPE_KEY_LIFE_MS = 24 * 3600 * 1000,
     DARK_S = 9000, /* longer than a key lives */
     LATE_MOST_MS =
         15000, /* after its timeout; with STALE_MOST_MS and two clocks' errors less than the visibility horizon */
@@ -23,43 +22,6 @@ enum {
     STALL_LEAST_S = 110, /* longer than a call's window, its timeout and the visibility horizon together */
     STALL_MOST_S = 200,
     SPARED_S = 900,
-};
-
-enum hold_state { HOLD_DECLINED, HOLD_CHALLENGED, HOLD_HELD, HOLD_CAPTURED, HOLD_VOIDED, HOLD_EXPIRED };
-
-struct hold {
-    char key[PROVIDER_KEY_SIZE], reference[40];
-    const char *provider;
-    struct uuid payment;
-    enum hold_state state;
-    int64_t amount, captured, refunded;
-    int64_t changed_us;
-    struct hold *next;
-};
-
-struct kept {
-    char key[PROVIDER_KEY_SIZE];
-    const char *provider;
-    enum provider_operation operation;
-    enum provider_outcome outcome;
-    char code[PROVIDER_CODE_SIZE], reference[40];
-    bool spent, says_error; /* says_error: done, and the key answers with the error that was on the way back */
-    int64_t at_us, dark_until_us;
-    struct kept *next;
-};
-
-/* One request on its way, also when its caller has gone. */
-struct order {
-    struct provider_call *call; /* NULL: nobody waits for it any more */
-    struct process *process;
-    const char *provider;
-    enum provider_operation operation;
-    bool ask, lost, keep_error, error_after;
-    struct uuid payment;
-    char key[PROVIDER_KEY_SIZE], authorization_key[PROVIDER_KEY_SIZE], reference[40];
-    int64_t amount, timeout_ms, stale_us;
-    int left; /* events that point here */
-    struct provider_answer answer;
 };
 
 static struct hold *holds[BUCKETS];
@@ -93,7 +55,7 @@ static bool is_spared(const struct order *order)
 
 /* --- books --- */
 
-static struct hold *find_hold(const struct order *order, int64_t seen_us)
+struct hold *gateway_hold(const struct order *order, int64_t seen_us)
 {
     for (struct hold *hold = holds[bucket(order->payment)]; hold; hold = hold->next) {
         if (hold->provider != order->provider || hold->changed_us > seen_us)
@@ -105,11 +67,17 @@ static struct hold *find_hold(const struct order *order, int64_t seen_us)
     return NULL;
 }
 
+/* As the provider's module says. */
+static int64_t key_life_ms(const char *provider)
+{
+    return strcmp(provider, "alpha") == 0 ? STRIPE_KEY_LIFE_MS : GATEWAY_KEY_LIFE_MS;
+}
+
 static struct kept *find_kept(const struct order *order)
 {
     for (struct kept *kept = answers[bucket(order->payment)]; kept; kept = kept->next)
         if (kept->provider == order->provider && strcmp(kept->key, order->key) == 0 &&
-            now_us - kept->at_us < (int64_t)KEY_LIFE_MS * 1000)
+            now_us - kept->at_us < key_life_ms(order->provider) * 1000)
             return kept;
     return NULL;
 }
@@ -134,6 +102,7 @@ static void say(struct provider_answer *ret, enum provider_outcome outcome, cons
 
 static void set_state(struct hold *hold, enum hold_state state)
 {
+    hold->before = hold->state;
     hold->state = state;
     hold->changed_us = now_us;
 }
@@ -160,7 +129,8 @@ static void customer_answers(void *arg)
 static void authorize(const struct order *order, struct provider_answer *ret)
 {
     struct hold *hold = mem_new(1, sizeof *hold);
-    *hold = (struct hold){.provider = order->provider, .payment = order->payment, .amount = order->amount};
+    *hold = (struct hold){
+        .provider = order->provider, .payment = order->payment, .amount = order->amount, .made_us = now_us};
     snprintf(hold->key, sizeof hold->key, "%s", order->key);
     snprintf(hold->reference, sizeof hold->reference, "%s_%llu", order->provider, (unsigned long long)++references);
     hold->next = holds[bucket(order->payment)];
@@ -249,12 +219,15 @@ static void refund(const struct order *order, struct hold *hold, struct provider
     story("GATEWAY %s refunds %lld", order->provider, (long long)order->amount);
 }
 
-static void keep(const struct order *order, const struct provider_answer *answer, int64_t dark_until_us)
+static struct kept *keep(const struct order *order, int64_t dark_until_us)
 {
+    const struct provider_answer *answer = &order->answer;
     struct kept *kept = mem_new(1, sizeof *kept);
     *kept = (struct kept){.provider = order->provider,
+                          .payment = order->payment,
                           .operation = order->operation,
                           .outcome = answer->outcome,
+                          .amount = order->amount,
                           .spent = answer->spent,
                           .at_us = now_us,
                           .dark_until_us = dark_until_us,
@@ -263,11 +236,12 @@ static void keep(const struct order *order, const struct provider_answer *answer
     memcpy(kept->code, answer->code, sizeof kept->code);
     snprintf(kept->reference, sizeof kept->reference, "%.39s", answer->reference);
     answers[bucket(order->payment)] = kept;
+    return kept;
 }
 
 static void change(const struct order *order, struct provider_answer *ret)
 {
-    struct hold *hold = find_hold(order, now_us);
+    struct hold *hold = gateway_hold(order, now_us);
     if (order->operation == PROVIDER_AUTHORIZE)
         authorize(order, ret);
     else if (!hold)
@@ -280,58 +254,65 @@ static void change(const struct order *order, struct provider_answer *ret)
         refund(order, hold, ret);
 }
 
-static bool same_again(const struct order *order, struct provider_answer *ret)
+/* The answer that was kept, but that an authorization tells how its challenge went. */
+static void same_again(const struct order *order, const struct kept *kept, struct provider_answer *ret)
 {
-    const struct kept *kept = find_kept(order);
-    if (!kept)
-        return false;
     say(ret, kept->outcome, kept->code, kept->reference);
     ret->spent = kept->spent;
     if (kept->says_error) {
         say(ret, PROVIDER_UNKNOWN, "http_500", "");
         ret->spent = true;
-        return true;
+        return;
     }
-    const struct hold *hold = find_hold(order, now_us);
+    const struct hold *hold = gateway_hold(order, now_us);
     if (order->operation == PROVIDER_AUTHORIZE && kept->outcome == PROVIDER_ACTION && hold) {
         if (hold->state == HOLD_HELD || hold->state == HOLD_CAPTURED)
             say(ret, PROVIDER_DONE, "", hold->reference);
         else if (hold->state == HOLD_DECLINED)
             say(ret, PROVIDER_REFUSED, "authentication_failed", hold->reference);
     }
-    if (now_us < kept->dark_until_us)
-        say(ret, PROVIDER_UNKNOWN, "timeout", "");
-    return true;
 }
 
-static void send(struct order *order, struct provider_answer *ret)
+/* An error of the provider's own, which it keeps. What is not done at all would be a person's case for ever, if it were a refund. */
+static struct kept *act_in_error(struct order *order)
 {
-    if (same_again(order, ret))
-        return;
-    if (order->keep_error &&
-        order->operation == PROVIDER_REFUND) { /* not done at all, it would be a person's case for ever */
-        change(order, ret);
-        keep(order, ret, 0);
-        answers[bucket(order->payment)]->says_error = true;
-        same_again(order, ret);
+    struct wish *wish = wish_find(order->payment);
+    if (order->operation == PROVIDER_REFUND) {
+        change(order, &order->answer);
+        struct kept *kept = keep(order, 0);
+        if (order->answer.outcome != PROVIDER_DONE)
+            return kept;
+        kept->says_error = true;
+        say(&order->answer, PROVIDER_UNKNOWN, "http_500", "");
+        order->answer.spent = true;
+        return kept;
+    }
+    if (wish && order->operation == PROVIDER_CAPTURE)
+        wish->may_fail_to_capture = true;
+    say(&order->answer, PROVIDER_UNKNOWN, "http_500", "");
+    order->answer.spent = true;
+    return keep(order, 0);
+}
+
+void gateway_act(struct order *order, struct kept **ret_kept, bool *ret_again)
+{
+    struct provider_answer *answer = &order->answer;
+    *ret_kept = find_kept(order);
+    *ret_again = *ret_kept != NULL;
+    if (*ret_again) {
+        same_again(order, *ret_kept, answer);
         return;
     }
     if (order->keep_error) {
-        struct wish *wish = wish_find(order->payment);
-        if (wish && order->operation == PROVIDER_CAPTURE)
-            wish->may_fail_to_capture = true;
-        say(ret, PROVIDER_UNKNOWN, "http_500", "");
-        ret->spent = true;
-        keep(order, ret, 0);
+        *ret_kept = act_in_error(order);
         return;
     }
-    change(order, ret);
-    if (ret->outcome == PROVIDER_UNKNOWN || (ret->outcome == PROVIDER_ABSENT && order->operation == PROVIDER_VOID))
+    change(order, answer);
+    if (answer->outcome == PROVIDER_UNKNOWN ||
+        (answer->outcome == PROVIDER_ABSENT && order->operation == PROVIDER_VOID))
         return;
-    bool dark = ret->outcome == PROVIDER_DONE && !is_spared(order) && fault(CHANCE_DARK, 4);
-    keep(order, ret, dark ? now_us + (int64_t)DARK_S * 1000000 : 0);
-    if (dark)
-        say(ret, PROVIDER_UNKNOWN, "timeout", "");
+    bool dark = answer->outcome == PROVIDER_DONE && !is_spared(order) && fault(CHANCE_DARK, 4);
+    *ret_kept = keep(order, dark ? now_us + (int64_t)DARK_S * 1000000 : 0);
 }
 
 /* --- questions --- */
@@ -367,8 +348,9 @@ static void state_answer(const struct order *order, const struct hold *hold, str
     }
 }
 
-static void ask(const struct order *order, struct provider_answer *ret)
+void gateway_ask(struct order *order)
 {
+    struct provider_answer *ret = &order->answer;
     int64_t seen_us = now_us - order->stale_us;
     const struct kept *kept = find_done(order, seen_us);
     if (kept && now_us < kept->dark_until_us) {
@@ -384,28 +366,24 @@ static void ask(const struct order *order, struct provider_answer *ret)
         say(ret, PROVIDER_REFUSED, kept->code, kept->reference);
         return;
     }
-    state_answer(order, find_hold(order, seen_us), ret);
+    state_answer(order, gateway_hold(order, seen_us), ret);
 }
 
-/* --- calls --- */
+/* --- requests on their way --- */
 
 static void release(struct order *order)
 {
-    if (--order->left == 0)
-        free(order);
+    if (--order->left > 0)
+        return;
+    free(order->body);
+    free(order);
 }
 
 static void finish(void *arg)
 {
     struct order *order = arg;
-    struct provider_call *call = order->call;
-    if (call) {
-        call->answer = order->answer;
-        if (order->answer.outcome == PROVIDER_ACTION)
-            call->answer.action = json_pack("{s:s, s:s}", "type", "redirect", "url", "https://challenge.invalid/");
-        coverage.outcomes[order->operation * 8 + order->answer.outcome]++;
-        provider_finish(call);
-    }
+    if (order->owner)
+        order->hear(order);
     release(order);
 }
 
@@ -421,25 +399,19 @@ static void answer(void *arg)
 static void time_out(void *arg)
 {
     struct order *order = arg;
-    say(&order->answer, PROVIDER_UNKNOWN, order->error_after ? "http_502" : "timeout", "");
+    order->end = order->error_after ? ORDER_BAD_GATEWAY : ORDER_TIMED_OUT;
     answer(order);
 }
 
 static void arrive(void *arg)
 {
     struct order *order = arg;
-    struct provider_answer heard;
-    if (order->ask)
-        ask(order, &heard);
-    else
-        send(order, &heard);
+    order->serve(order);
     if (order->lost) {
         release(order);
         return;
     }
-    order->answer = heard;
-    if (order->error_after)
-        say(&order->answer, PROVIDER_UNKNOWN, "http_502", "");
+    order->end = order->error_after ? ORDER_BAD_GATEWAY : ORDER_ANSWERED;
     int64_t slow = !is_spared(order) && fault(CHANCE_SLOW_ANSWER, 20) ? SLOW_MOST_MS : NETWORK_MOST_MS;
     later(chance_between(1, slow) * 1000, true, answer, order);
 }
@@ -447,7 +419,7 @@ static void arrive(void *arg)
 static void refuse_connection(void *arg)
 {
     struct order *order = arg;
-    say(&order->answer, PROVIDER_UNKNOWN, "not_sent", "");
+    order->end = ORDER_NOT_SENT;
     answer(order);
 }
 
@@ -500,70 +472,50 @@ static void dispatch(struct order *order)
     }
 }
 
-static int gateway_open(struct provider *provider, struct err *err)
+struct order *order_send(struct order prepared)
 {
-    (void)provider;
-    (void)err;
-    return 0;
-}
-
-static void gateway_close(struct provider *provider)
-{
-    (void)provider;
-}
-
-static const char *book_of(const struct provider *provider)
-{
-    return strcmp(provider->options.name, "alpha") == 0 ? "alpha" : "beta";
-}
-
-static int start(struct provider_call *call, struct err *err)
-{
-    (void)err;
     struct order *order = mem_new(1, sizeof *order);
-    const struct provider_request *request = &call->request;
-    *order = (struct order){.call = call,
-                            .process = process_here(),
-                            .provider = book_of(call->provider),
-                            .operation = request->operation,
-                            .ask = request->ask,
-                            .payment = request->payment_id,
-                            .amount = request->amount,
-                            .timeout_ms = call->provider->options.timeout_ms};
-    snprintf(order->key, sizeof order->key, "%s", request->key);
-    snprintf(order->authorization_key, sizeof order->authorization_key, "%s", request->authorization_key);
-    snprintf(order->reference, sizeof order->reference, "%.39s", request->reference);
-    call->state = order;
-    story("%s %s %s at %s", request->ask ? "ASKS about" : "CALLS for", request->slot, order->key + 24, order->provider);
+    *order = prepared;
+    order->process = process_here();
     dispatch(order);
-    return 0;
+    return order;
 }
 
-static void drop(struct provider_call *call)
+void order_drop(struct order *order)
 {
-    struct order *order = call->state;
-    order->call = NULL;
+    order->owner = NULL;
 }
-
-const struct provider_ops simulated_ops = {
-    .kind = "simulated",
-    .capabilities = {.key_lifetime_ms = KEY_LIFE_MS, .asks_by_key = true},
-    .open = gateway_open,
-    .close = gateway_close,
-    .start = start,
-    .drop = drop,
-};
-
-const struct provider_ops stripe_ops = {
-    .kind = "stripe",
-    .capabilities = {.key_lifetime_ms = KEY_LIFE_MS, .asks_by_key = true},
-    .open = gateway_open,
-    .close = gateway_close,
-    .start = start,
-    .drop = drop,
-};
 
 /* --- for who judges --- */
+
+bool gateway_hold_seen(const struct order *order, int64_t seen_us, struct hold *ret)
+{
+    const struct hold *hold = gateway_hold(order, now_us);
+    if (!hold || hold->made_us > seen_us)
+        return false;
+    *ret = *hold;
+    if (hold->changed_us > seen_us && hold->changed_us > hold->made_us)
+        ret->state = hold->before;
+    ret->captured = ret->state == HOLD_CAPTURED ? hold->captured : 0;
+    return true;
+}
+
+struct hold *gateway_hold_named(const char *provider, const char *reference)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct hold *hold = holds[i]; hold; hold = hold->next)
+            if (hold->provider == provider && strcmp(hold->reference, reference) == 0)
+                return hold;
+    return NULL;
+}
+
+const struct kept *gateway_kept_of(const char *provider, struct uuid payment, const struct kept *after)
+{
+    const struct kept *kept = after ? after->next : answers[bucket(payment)];
+    while (kept && (kept->provider != provider || !uuid_equal(kept->payment, payment)))
+        kept = kept->next;
+    return kept;
+}
 
 struct gateway_money gateway_money(struct uuid payment, const char *provider)
 {
@@ -595,6 +547,7 @@ void gateway_end(void)
         }
         for (struct kept *kept = answers[i], *next; kept; kept = next) {
             next = kept->next;
+            free(kept->body);
             free(kept);
         }
     }

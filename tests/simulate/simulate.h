@@ -238,6 +238,7 @@ struct coverage {
         reasons[REASON_COUNT];
     uint64_t points[16]; /* crashes at fault points */
     uint64_t outcomes[64];
+    uint64_t http[7]; /* not sent, unknown, 2xx, -, 4xx, 5xx, replayed */
     uint64_t deaths[16];
 };
 extern struct coverage coverage;
