@@ -15,7 +15,8 @@ import sys
 MUST = """
 workers/worker workers/job workers/publish workers/steps workers/policy workers/guard workers/events workers/differing
 workers/authorize workers/pop_validate workers/token_activate workers/refund workers/notify workers/compensate
-workers/providers/provider workers/providers/answer workers/providers/stripe workers/providers/stripe_wire workers/keeper/keeper workers/keeper/watch
+workers/providers/provider workers/providers/answer workers/providers/stripe workers/providers/stripe_wire
+workers/providers/tokens workers/providers/tokens_wire workers/providers/pop workers/providers/pop_wire workers/providers/webhook workers/keeper/keeper workers/keeper/watch
 ledger/saga ledger/saga_next ledger/saga_wants ledger/saga_check ledger/saga_slot ledger/book ledger/chart ledger/epoch
 queues/envelope queues/schema queues/message queues/topology
 config/config common/ids common/json common/money common/pan common/crypto common/clock_text
@@ -25,7 +26,7 @@ REPLACED = """
 common/clock common/fault common/loop common/http
 queues/consumer queues/publisher
 ledger/store ledger/read ledger/db ledger/db_run
-workers/providers/simulated workers/providers/tokens workers/providers/pop workers/providers/webhook
+workers/providers/simulated
 """.split()
 
 

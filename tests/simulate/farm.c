@@ -79,14 +79,15 @@ static void live_as_worker(struct place *place)
 {
     struct err err = {0};
     struct db_options reader = {.application = "archive"};
+    struct http *http = http_new(NULL, &err);
     struct surroundings *around = mem_new(1, sizeof *around);
     *around = (struct surroundings){.config = config,
                                     .loop = process_loop(process_here()),
-                                    .http = http_new(NULL, &err),
+                                    .http = http,
                                     .publisher = publisher_new(NULL, NULL, &err),
                                     .answers = publisher_new(NULL, NULL, &err),
-                                    .pop = purchase_validators,
-                                    .tokens = purchase_tokens,
+                                    .pop = purchase_validators(http),
+                                    .tokens = purchase_tokens(http),
                                     .reader = db_new(&reader, &err),
                                     .user = "acquit-worker",
                                     .internal_users = internal_users};

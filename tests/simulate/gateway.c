@@ -399,7 +399,7 @@ static void answer(void *arg)
 static void time_out(void *arg)
 {
     struct order *order = arg;
-    order->end = order->error_after ? ORDER_BAD_GATEWAY : ORDER_TIMED_OUT;
+    order->end = order->error_after ? WEB_BAD_GATEWAY : WEB_TIMED_OUT;
     answer(order);
 }
 
@@ -411,7 +411,7 @@ static void arrive(void *arg)
         release(order);
         return;
     }
-    order->end = order->error_after ? ORDER_BAD_GATEWAY : ORDER_ANSWERED;
+    order->end = order->error_after ? WEB_BAD_GATEWAY : WEB_ANSWERED;
     int64_t slow = !is_spared(order) && fault(CHANCE_SLOW_ANSWER, 20) ? SLOW_MOST_MS : NETWORK_MOST_MS;
     later(chance_between(1, slow) * 1000, true, answer, order);
 }
@@ -419,7 +419,7 @@ static void arrive(void *arg)
 static void refuse_connection(void *arg)
 {
     struct order *order = arg;
-    order->end = ORDER_NOT_SENT;
+    order->end = WEB_NOT_SENT;
     answer(order);
 }
 

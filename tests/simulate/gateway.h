@@ -6,7 +6,7 @@
 #ifndef ACQUIT_SIMULATE_GATEWAY_H
 #define ACQUIT_SIMULATE_GATEWAY_H
 
-#include "tests/simulate/simulate.h"
+#include "tests/simulate/web.h"
 #include "workers/providers/provider_impl.h"
 
 enum {
@@ -42,10 +42,9 @@ struct kept {
     struct kept *next;
 };
 
-enum order_end { ORDER_ANSWERED, ORDER_NOT_SENT, ORDER_TIMED_OUT, ORDER_BAD_GATEWAY };
-
 /* One request on its way, also when its caller has gone. */
 struct order {
+    struct http_call call;              /* of the door that is behind HTTP */
     void *owner;                        /* NULL: nobody waits for it any more */
     void (*serve)(struct order *order); /* at the provider: fills the answer */
     void (*hear)(struct order *order);  /* at the owner's process, with how it ended */
@@ -56,7 +55,7 @@ struct order {
     struct uuid payment;
     char key[PROVIDER_KEY_SIZE], authorization_key[PROVIDER_KEY_SIZE], reference[GATEWAY_REFERENCE_SIZE];
     int64_t amount, timeout_ms;
-    enum order_end end;
+    enum web_end end;
     /* by serve() */
     struct provider_answer answer;
     int status;

@@ -19,8 +19,8 @@ static void serve(struct order *order)
 static void say_end(const struct order *order, struct provider_answer *ret)
 {
     static const char *const codes[] = {
-        [ORDER_NOT_SENT] = "not_sent", [ORDER_TIMED_OUT] = "timeout", [ORDER_BAD_GATEWAY] = "http_502"};
-    if (order->end == ORDER_ANSWERED) {
+        [WEB_NOT_SENT] = "not_sent", [WEB_TIMED_OUT] = "timeout", [WEB_BAD_GATEWAY] = "http_502"};
+    if (order->end == WEB_ANSWERED) {
         *ret = order->answer;
         return;
     }

@@ -10,7 +10,7 @@
 
 #include "common/json.h"
 #include "common/mem.h"
-#include "tests/simulate/web.h"
+#include "tests/simulate/gateway.h"
 
 enum { VALUE_SIZE = 512 };
 
@@ -220,7 +220,17 @@ static void serve_effect(struct order *order)
 
 static void hear(struct order *order)
 {
-    web_tell(order, order->owner);
+    struct web_caller *owner = order->owner, caller = *owner;
+    free(owner);
+    order->owner = NULL;
+    web_tell(caller, order->end, order->status, order->body, order->replayed);
+}
+
+static void drop(struct http_call *call)
+{
+    struct order *order = (struct order *)call;
+    free(order->owner);
+    order_drop(order);
 }
 
 static void take_reference(struct order *order, const char *reference)
@@ -295,12 +305,13 @@ struct http_call *gateway_stripe_start(const char *target, const struct http_req
 {
     struct web_caller *owner = mem_new(1, sizeof *owner);
     *owner = caller;
-    struct order order = {.owner = owner, .hear = hear, .provider = alpha, .timeout_ms = request->timeout_ms};
+    struct order order = {
+        .call.drop = drop, .owner = owner, .hear = hear, .provider = alpha, .timeout_ms = request->timeout_ms};
     snprintf(order.key, sizeof order.key, "%s", web_header(request, "Idempotency-Key"));
     if (strcmp(request->method, "GET") == 0)
         read_question(target, &order);
     else
         read_effect(target, request->body ? request->body : "", &order);
     story("%s %s %s at alpha", request->method, target, order.key);
-    return (struct http_call *)order_send(order);
+    return &order_send(order)->call;
 }

@@ -193,8 +193,9 @@ enum token_state { TOKEN_NONE, TOKEN_RESERVED, TOKEN_REFUSED, TOKEN_ACTIVE, TOKE
 enum proof_state { PROOF_NONE, PROOF_VALID, PROOF_INVALID, PROOF_COMMITTED, PROOF_REVOKED };
 enum token_state purchase_token(struct uuid payment);
 enum proof_state purchase_proof(struct uuid payment);
-extern struct pop *const purchase_validators; /* for struct surroundings */
-extern struct tokens *const purchase_tokens;
+struct http;
+struct pop *purchase_validators(struct http *http); /* for struct surroundings */
+struct tokens *purchase_tokens(struct http *http);
 
 /* --- who asks, and who repairs (actors.c) --- */
 

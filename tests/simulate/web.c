@@ -15,6 +15,9 @@ static const struct {
     struct http_call *(*start)(const char *target, const struct http_request *request, struct web_caller caller);
 } doors[] = {
     {"https://alpha.invalid", gateway_stripe_start},
+    {"https://tokens.invalid", tokens_door_start},
+    {"https://validator-", validator_door_start},
+    {"https://shop.invalid", webhook_door_start},
 };
 
 struct http *http_new(struct loop *loop, struct err *err)
@@ -43,7 +46,7 @@ struct http_call *http_start(struct http *http, const struct http_request *reque
 
 void http_cancel(struct http_call *call)
 {
-    order_drop((struct order *)call);
+    call->drop(call);
 }
 
 const char *web_header(const struct http_request *request, const char *name)
@@ -54,34 +57,31 @@ const char *web_header(const struct http_request *request, const char *name)
     return "";
 }
 
-void web_tell(struct order *order, struct web_caller *caller)
+void web_tell(struct web_caller caller, enum web_end end, int status, const char *body, bool replayed)
 {
     struct http_answer answer = {
         .outcome = HTTP_ANSWERED, .body = "", .error = "", .request_id = "", .retry_after_s = -1};
-    switch (order->end) {
-    case ORDER_ANSWERED:
-        answer.status = order->status;
-        answer.body = order->body ? order->body : "";
-        answer.replayed = order->replayed;
+    switch (end) {
+    case WEB_ANSWERED:
+        answer.status = status;
+        answer.body = body ? body : "";
+        answer.replayed = replayed;
         break;
-    case ORDER_BAD_GATEWAY:
+    case WEB_BAD_GATEWAY:
         answer.status = 502;
         answer.body = "<html>502 Bad Gateway</html>";
         break;
-    case ORDER_NOT_SENT:
+    case WEB_NOT_SENT:
         answer.outcome = HTTP_NOT_SENT;
         answer.error = "connection refused";
         break;
-    case ORDER_TIMED_OUT:
+    case WEB_TIMED_OUT:
         answer.outcome = HTTP_UNKNOWN;
         answer.error = "no answer";
         break;
     }
     answer.body_size = strlen(answer.body);
-    coverage.http[answer.outcome != HTTP_ANSWERED ? (answer.outcome == HTTP_NOT_SENT ? 0 : 1) : answer.status / 100]++;
+    coverage.http[end == WEB_NOT_SENT ? 0 : end == WEB_TIMED_OUT ? 1 : answer.status / 100]++;
     coverage.http[6] += answer.replayed;
-    struct web_caller kept = *caller;
-    free(caller);
-    order->owner = NULL;
-    kept.done(kept.arg, &answer);
+    caller.done(caller.arg, &answer);
 }

@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 PAYMENTS = 10000
-FOUND = (158, 286, 323, 1357, 5588, 10926)  # worlds beyond them in which something was wrong once
 
 
 def events_of(seed, worlds=1):
@@ -29,7 +28,6 @@ def main():
     checks = [
         [sys.executable, "tests/simulate/check_link.py", "build/simulate.map"],
         ["build/simulate", "--seed", os.environ.get("ACQUIT_SEED", "1"), "--payments", str(PAYMENTS), "--tables", "--shrink"],
-        *(["build/simulate", "--seed", str(seed), "--payments", "64"] for seed in FOUND),
     ]
     return max(repeats(), *(subprocess.run(check, check=False).returncode for check in checks))
 
