@@ -9,17 +9,25 @@
  * passage is refused and the outcome is unknown, so that a POST leaves this process at most once per http_start(). GET,
  * HEAD, PUT and DELETE are let through.
  *
+ * A kept connection on which something waits to be read is not used: it would be taken for the answer to what we send (libcurl 7.88 takes such a connection for
+ * alive). The request goes out on a fresh one.
+ *
  * HTTP/1.1 only, one request per connection at a time: no stream is ever refused half-way for another's sake.
  */
 #include "common/http.h"
 
 #include <ctype.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <curl/curl.h>
 
@@ -29,8 +37,9 @@
 #include "common/transfers.h"
 
 enum {
-    HTTP_CALLS_MAX = 2048,      /* under way in a process; beyond: ERR_LIMIT */
-    HTTP_CONNECTIONS_MAX = 512, /* in all, kept ones included */
+    HTTP_CALLS_MAX = 2048,                       /* under way in a process; beyond: ERR_LIMIT */
+    HTTP_CONNECTIONS_MAX = 512,                  /* in all, kept ones included */
+    HTTP_SOCKETS_MAX = 2 * HTTP_CONNECTIONS_MAX, /* a connection may try two addresses at once */
     HTTP_HOST_CONNECTIONS_MAX =
         256, /* to one host and port: a full batch at once; further calls wait, inside their timeout */
     HTTP_CONNECT_TIMEOUT_MS = 3000, /* name, TCP and TLS together */
@@ -43,8 +52,16 @@ enum {
     HTTP_BODY_FIRST = 4096, /* first size of an answer's buffer */
 };
 
+/* One of libcurl's, from its creation to its end. */
+struct open_socket {
+    curl_socket_t fd;
+    int port; /* ours; 0: not looked up yet */
+};
+
 struct http {
     struct loop *loop;
+    struct open_socket sockets[HTTP_SOCKETS_MAX];
+    int socket_count;
     struct transfers *transfers;
     struct http_call *calls;
     int count;
@@ -63,6 +80,7 @@ struct http_call {
     size_t body_size, body_room, header_bytes;
     const char *refused; /* why we ended the transfer ourselves, or NULL */
     bool idempotent, sent;
+    bool unclean;         /* nothing was sent: the kept connection held what nobody had asked for, or was closed */
     bool header_complete; /* the empty line after the header has come */
     char error[CURL_ERROR_SIZE];
 };
@@ -78,9 +96,62 @@ static bool is_idempotent(const char *method)
 
 /* libcurl's callbacks */
 
+static int on_opened(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)purpose;
+    struct http *http = arg;
+    if (http->socket_count == HTTP_SOCKETS_MAX)
+        return CURL_SOCKOPT_ERROR;
+    http->sockets[http->socket_count++] = (struct open_socket){.fd = fd};
+    return CURL_SOCKOPT_OK;
+}
+
+static int on_closed(void *arg, curl_socket_t fd)
+{
+    struct http *http = arg;
+    for (int i = 0; i < http->socket_count; i++)
+        if (http->sockets[i].fd == fd) {
+            http->sockets[i] = http->sockets[--http->socket_count];
+            break;
+        }
+    return close(fd);
+}
+
+static int port_of(curl_socket_t fd)
+{
+    struct sockaddr_storage at = {0};
+    socklen_t size = sizeof at;
+    if (getsockname(fd, (struct sockaddr *)&at, &size) != 0)
+        return 0;
+    return at.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&at)->sin6_port)
+                                    : ntohs(((struct sockaddr_in *)&at)->sin_port);
+}
+
+/* libcurl tells the port of the connection that it chose, not its socket. */
+static curl_socket_t socket_of(struct http *http, int port)
+{
+    for (int i = 0; i < http->socket_count; i++) {
+        struct open_socket *one = &http->sockets[i];
+        if (one->port == 0)
+            one->port = port_of(one->fd);
+        if (one->port == port)
+            return one->fd;
+    }
+    return CURL_SOCKET_BAD;
+}
+
+/* Before anything is sent, nothing can be for us. (A connection just made may already bear TLS tickets.) */
+static bool is_unclean(struct http_call *call, int port)
+{
+    long connects = 1;
+    struct pollfd socket = {.fd = socket_of(call->http, port), .events = POLLIN};
+    bool kept = curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK && connects == 0;
+    return kept && (socket.fd == CURL_SOCKET_BAD || poll(&socket, 1, 0) != 0);
+}
+
 static int on_ready_to_send(void *arg, char *ip, char *local_ip, int port, int local_port)
 {
-    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    (void)ip, (void)local_ip, (void)port;
     struct http_call *call = arg;
     if (call->sent && !call->idempotent) {
         call->refused = "the server closed the kept connection before it answered";
@@ -89,6 +160,11 @@ static int on_ready_to_send(void *arg, char *ip, char *local_ip, int port, int l
     /* A call that waited for a connection gets one when others end, often at the very moment its own time is over. */
     if (clock_monotonic_ms() - call->started_ms >= call->timeout_ms) {
         call->refused = "no connection was free in time";
+        return CURL_PREREQFUNC_ABORT;
+    }
+    if (is_unclean(call, local_port)) {
+        call->refused = "something unasked for waits on the kept connection";
+        call->unclean = true;
         return CURL_PREREQFUNC_ABORT;
     }
     call->sent = true;
@@ -236,12 +312,25 @@ static void on_deadline(void *arg)
     finish(arg, CURLE_OPERATION_TIMEDOUT);
 }
 
+/* The same on a connection of its own; its time goes on. */
+static void begin_afresh(struct http_call *call)
+{
+    call->unclean = false;
+    call->refused = NULL;
+    curl_multi_remove_handle(transfers_multi(call->http->transfers), call->easy);
+    curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, 1L);
+    transfers_add(call->http->transfers, call->easy);
+}
+
 static bool on_ended(void *arg, CURL *easy, CURLcode code)
 {
     (void)arg;
     struct http_call *call = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
-    finish(call, code);
+    if (call->unclean)
+        begin_afresh(call);
+    else
+        finish(call, code);
     return true;
 }
 
@@ -393,6 +482,10 @@ static void set_callbacks(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_ready_to_send);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, call->http);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_closed);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->http);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);

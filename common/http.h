@@ -2,6 +2,7 @@
  *
  * Every request has a deadline. The answer says how far it got, because that decides whether money may have moved (L6):
  * a request that was never sent (connection refused, name not found) had no effect; any other failure is unknown.
+ * An answer is one to the request, as far as a client can see that: a kept connection on which something waits unasked is not used.
  * Redirects are not followed, proxies from the environment are not used.
  */
 #ifndef ACQUIT_COMMON_HTTP_H

@@ -181,6 +181,11 @@ static void cancel(struct hold *hold, struct provider_answer *ret)
         say(ret, PROVIDER_REFUSED, "already_captured", hold->reference);
         return;
     case HOLD_DECLINED:
+        if (strcmp(hold->provider, "alpha") == 0) { /* Stripe cancels what nobody has paid */
+            set_state(hold, HOLD_VOIDED);
+            say(ret, PROVIDER_DONE, "", hold->reference);
+            return;
+        }
         say(ret, PROVIDER_ABSENT, "", "");
         return;
     case HOLD_EXPIRED:

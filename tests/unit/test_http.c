@@ -13,11 +13,14 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -66,12 +69,28 @@ static void say_many(int fd, const char *piece, size_t size)
             return;
 }
 
+/* Bytes that the client's side has not taken yet. */
+static int unsent(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
 /* Answers one request; false: close the connection. */
 static bool answer(int fd, const char *path, int nth)
 {
     static const char *const plain = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n";
     if (strcmp(path, "/ok") == 0) {
         say(fd, "HTTP/1.1 200 OK\r\nRequest-Id: req_1\r\nContent-Length: 5\r\n\r\nhello");
+        return true;
+    }
+    if (strcmp(path, "/twice") == 0) { /* the second goes out when the first has been read for sure */
+        char number[96];
+        snprintf(number, sizeof number, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", server.requests % 10);
+        say(fd, number);
+        while (unsent(fd) > 0)
+            sched_yield();
+        say(fd, number);
         return true;
     }
     if (strcmp(path, "/second-time-close") == 0) {
@@ -431,6 +450,21 @@ static void test_connection_is_kept(void **state)
     assert_int_equal(server.connections, 1);
 }
 
+/* An answer that nobody asked for is never taken for the next request's. */
+static void test_answered_twice(void **state)
+{
+    for (int i = 1; i <= 20; i++) {
+        char wanted[16];
+        struct result result = ask(*state, i % 2 ? "POST" : "GET", url("/twice"), LONG_MS);
+        assert_int_equal(result.outcome, HTTP_ANSWERED);
+        snprintf(wanted, sizeof wanted, "%d", i % 10);
+        assert_string_equal(result.body, wanted);
+        struct client *client = *state;
+        assert_int_equal(loop_turn(client->loop, 20), 0); /* the second answer arrives meanwhile */
+    }
+    assert_int_equal(server.requests, 20);
+}
+
 /* The server takes the second request on a kept connection and closes: whether it acted nobody knows. libcurl by itself
  * would send it again. */
 static void test_post_is_sent_once(void **state)
@@ -651,6 +685,7 @@ int main(void)
         TEST(test_timeout_is_unknown),
         TEST(test_largest_answer),
         TEST(test_connection_is_kept),
+        TEST(test_answered_twice),
         TEST(test_post_is_sent_once),
         TEST(test_get_is_repeated),
         TEST(test_slow_call_holds_up_nobody),

@@ -81,7 +81,8 @@ static const struct {
     /* the order: made, or found again */
     {"order_created", 201, PAYPAL_ORDER, A, SEND, MORE, ""},
     {"order_created", 200, PAYPAL_ORDER, A, ASK, MORE, ""},
-    {"capture_completed", 201, PAYPAL_ORDER, A, SEND, MORE, ""}, /* an id is an id; the order it names is looked at */
+    {"capture_completed", 201, PAYPAL_ORDER, A, SEND, DUNNO, "unreadable_answer"},
+    {"order_of_another", 201, PAYPAL_ORDER, A, SEND, DUNNO, "unreadable_answer"},
     {"token", 201, PAYPAL_ORDER, A, SEND, DUNNO, "unreadable_answer"},
     {"error_invalid_request", 400, PAYPAL_ORDER, A, SEND, NO, "missing_required_parameter"},
     {"error_invalid_request", 400, PAYPAL_ORDER, A, ASK, DUNNO, "question_refused"},
@@ -136,6 +137,7 @@ static const struct {
     {"capture_pending", 201, PAYPAL_ACT, C, SEND, DUNNO, "pending"},
     {"capture_declined", 201, PAYPAL_ACT, C, SEND, NO, "declined"},
     {"capture_failed", 201, PAYPAL_ACT, C, SEND, NO, "failed"},
+    {"refund_completed", 201, PAYPAL_ACT, C, SEND, DUNNO, "unreadable_answer"},
     {"capture_other_amount", 201, PAYPAL_ACT, C, SEND, DUNNO, "amount_mismatch"},
     {"capture_yen", 201, PAYPAL_ACT, C, SEND, DUNNO, "amount_mismatch"},
     {"error_already_captured", 422, PAYPAL_ACT, C, SEND, DUNNO, "already_done"},
@@ -174,6 +176,7 @@ static const struct {
     {"refund_pending", 201, PAYPAL_ACT, R, SEND, DUNNO, "pending"},
     {"refund_failed", 201, PAYPAL_ACT, R, SEND, NO, "refund_failed"},
     {"refund_cancelled", 201, PAYPAL_ACT, R, SEND, NO, "canceled"},
+    {"capture_completed", 201, PAYPAL_ACT, R, SEND, DUNNO, "unreadable_answer"},
     {"refund_of_everything", 201, PAYPAL_ACT, R, SEND, DUNNO, "amount_mismatch"},
     {"error_fully_refunded", 422, PAYPAL_ACT, R, SEND, NO, "capture_fully_refunded"},
     {"error_not_found", 404, PAYPAL_ACT, R, SEND, DUNNO, "reference_not_found"},

@@ -287,6 +287,39 @@ static void test_a_refund_of_another_payment(void **state)
     free(body);
 }
 
+/* Answers that were meant for another payment (a connection that says something twice) decide nothing. */
+static void test_answers_to_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        int status, operation;
+    } rows[] = {{"intent_requires_capture", 200, A},
+                {"intent_requires_action", 200, A},
+                {"intent_requires_payment_method", 200, A},
+                {"error_card_generic_decline", 402, A},
+                {"error_unexpected_canceled", 400, C},
+                {"intent_succeeded", 200, C},
+                {"intent_canceled", 200, V},
+                {"refund_succeeded", 200, R}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct provider_request request = request_of((enum provider_operation)rows[i].operation, false);
+        struct provider_answer answer;
+        char *body = read_fixture(rows[i].file);
+        if (rows[i].operation == R)
+            request.slot = "refund:2";
+        else if (rows[i].operation == A)
+            request.key = "acq_another";
+        else
+            request.authorization_key = "acq_another";
+        stripe_decode(&request, request.amount, rows[i].status, body, strlen(body), &answer);
+        if (answer.outcome != PROVIDER_UNKNOWN || strcmp(answer.code, "unreadable_answer") != 0)
+            fail_msg("%s: outcome %d \"%s\"", rows[i].file, answer.outcome, answer.code);
+        json_decref(answer.action);
+        free(body);
+    }
+}
+
 /* An answer cut anywhere is never a result: garbage decides nothing about money. */
 static void test_cut_answers_are_unknown(void **state)
 {
@@ -867,6 +900,7 @@ int main(void)
         cmocka_unit_test(test_every_answer),
         cmocka_unit_test(test_codes),
         cmocka_unit_test(test_a_refund_of_another_payment),
+        cmocka_unit_test(test_answers_to_others),
         cmocka_unit_test(test_cut_answers_are_unknown),
         cmocka_unit_test(test_references_and_texts),
         cmocka_unit_test(test_search),

@@ -389,11 +389,12 @@ static bool read_look(const struct provider_request *request, const json_t *orde
                                                  : look_for_authorization(request, order, ids, ret);
 }
 
-static bool read_order(const json_t *order, struct paypal_ids *ids, struct provider_answer *ret)
+static bool read_order(const struct provider_request *request, const json_t *order, struct paypal_ids *ids,
+                       struct provider_answer *ret)
 {
-    if (take_id(order, ids->order))
+    if (is_ours(request, order) && take_id(order, ids->order))
         return true;
-    answer_unreadable(ret, "PayPal's answer is not an order.");
+    answer_unreadable(ret, "PayPal's answer is not the order we asked for.");
     return false;
 }
 
@@ -429,6 +430,17 @@ static void read_voided(const json_t *authorization, const struct paypal_ids *id
         snprintf(ret->reference, sizeof ret->reference, "%s/%s", ids->order, ids->authorization);
 }
 
+/* A capture bears its order's name, a refund its own. An answer may have been meant for somebody else (two on one connection). */
+static bool is_named(const json_t *object, const char *key, struct provider_answer *ret)
+{
+    char custom_id[PROVIDER_KEY_SIZE];
+    paypal_custom_id(key, custom_id);
+    if (is(json_text(object, "custom_id", NULL), custom_id))
+        return true;
+    answer_unreadable(ret, "PayPal's answer is not the capture or refund we asked for.");
+    return false;
+}
+
 static void read_effect(const struct provider_request *request, int status, const json_t *root,
                         const struct paypal_ids *ids, struct provider_answer *ret)
 {
@@ -437,13 +449,15 @@ static void read_effect(const struct provider_request *request, int status, cons
         read_authorized(request, root, ids, ret);
         return;
     case PROVIDER_CAPTURE:
-        read_capture(request, root, ret);
+        if (is_named(root, paypal_authorization_key(request), ret))
+            read_capture(request, root, ret);
         return;
     case PROVIDER_VOID:
         read_voided(root, ids, status, ret);
         return;
     case PROVIDER_REFUND:
-        read_refund(request, root, ret);
+        if (is_named(root, request->key, ret))
+            read_refund(request, root, ret);
         return;
     }
 }
@@ -526,7 +540,7 @@ bool paypal_decode(const struct provider_request *request, enum paypal_step step
     else if (!json_is_object(root) && !empty)
         answer_unreadable(ret, "PayPal's answer is not a JSON object.");
     else if (step == PAYPAL_ORDER)
-        more = read_order(root, ids, ret);
+        more = read_order(request, root, ids, ret);
     else if (step == PAYPAL_LOOK)
         more = read_look(request, root, ids, ret);
     else

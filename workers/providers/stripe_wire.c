@@ -457,9 +457,15 @@ static const struct state *find_state(const char *status)
     return NULL;
 }
 
+/* Made by this payment's own request: an answer may have been meant for somebody else (two on one connection). */
+static bool is_ours(const json_t *intent, const struct provider_request *request)
+{
+    return is(json_text(json_object_get(intent, "metadata"), "acquit_key", NULL), authorization_key(request));
+}
+
 static bool is_intent(const json_t *object, const struct provider_request *request, struct provider_answer *ret)
 {
-    if (!is(json_text(object, "object", NULL), "payment_intent") ||
+    if (!is(json_text(object, "object", NULL), "payment_intent") || !is_ours(object, request) ||
         !answer_reference(ret->reference, json_text(object, "id", "")))
         return false;
     return request->reference[0] == '\0' || strcmp(request->reference, ret->reference) == 0;
@@ -500,6 +506,15 @@ static const struct refund_state {
     {"canceled", {PROVIDER_REFUSED, "canceled"}},
 };
 
+static bool is_of_slot(const json_t *refund, const struct provider_request *request)
+{
+    const json_t *metadata = json_object_get(refund, "metadata");
+    char id[UUID_TEXT_SIZE];
+    uuid_format(request->payment_id, id);
+    return is(json_text(metadata, "acquit_slot", NULL), request->slot) &&
+           is(json_text(metadata, "acquit_payment_id", NULL), id);
+}
+
 static void read_refund(const struct provider_request *request, int64_t amount, const json_t *refund,
                         struct provider_answer *ret)
 {
@@ -508,7 +523,7 @@ static void read_refund(const struct provider_request *request, int64_t amount, 
     for (size_t i = 0; i < sizeof refund_states / sizeof refund_states[0]; i++)
         if (strcmp(refund_states[i].status, status) == 0)
             verdict = &refund_states[i].verdict;
-    bool ours = is(json_text(refund, "object", NULL), "refund") &&
+    bool ours = is(json_text(refund, "object", NULL), "refund") && is_of_slot(refund, request) &&
                 is(json_text(refund, "payment_intent", NULL), request->reference) &&
                 answer_reference(ret->reference, json_text(refund, "id", ""));
     if (!verdict || !ours) {
@@ -518,15 +533,6 @@ static void read_refund(const struct provider_request *request, int64_t amount, 
     bool refused = verdict->outcome == PROVIDER_REFUSED;
     answer_say(ret, verdict->outcome, refused ? json_text(refund, "failure_reason", verdict->code) : verdict->code, "");
     check_amount(request, amount, refund, ret);
-}
-
-static bool is_of_slot(const json_t *refund, const struct provider_request *request)
-{
-    const json_t *metadata = json_object_get(refund, "metadata");
-    char id[UUID_TEXT_SIZE];
-    uuid_format(request->payment_id, id);
-    return is(json_text(metadata, "acquit_slot", NULL), request->slot) &&
-           is(json_text(metadata, "acquit_payment_id", NULL), id);
 }
 
 /* The list is newest first, and consistent: what is not on a whole list is not there. */
@@ -609,6 +615,10 @@ static void read_error(const struct provider_request *request, int64_t amount, i
 {
     const json_t *error = json_object_get(root, "error");
     const json_t *intent = json_object_get(error, "payment_intent");
+    if (json_is_object(intent) && !is_ours(intent, request)) {
+        answer_unreadable(ret, "Stripe's error is about another payment intent.");
+        return;
+    }
     bool unexpected =
         status >= 400 && status < 500 && is(json_text(error, "code", NULL), "payment_intent_unexpected_state");
     if (unexpected && json_is_object(intent))
