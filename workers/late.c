@@ -14,13 +14,12 @@ static bool is_absent(const struct authorization *authorization)
     return authorization->result && strcmp(authorization->result->outcome, "absent") == 0;
 }
 
-/* Is there anything that a further fact about it could lead to? */
+/* Is there anything that a further fact about it could lead to? What is late or challenged is known to the provider: it is voided, or asked about until its
+ * customer has answered. */
 static bool is_unknown(const struct authorization *authorization)
 {
-    if (authorization->late ||
-        authorization->action) /* known to the provider: it is asked about until its customer has answered, or voided */
-        return false;
-    return !authorization->result || is_absent(authorization);
+    bool known = authorization->late || authorization->action;
+    return !known && (!authorization->result || is_absent(authorization));
 }
 
 /* Is sending it among what the job's command does? */

@@ -31,7 +31,7 @@ static int load(void **state)
     setenv("ACQUIT_BROKER_URL", "amqp://a:b@127.0.0.1/x", 1);
     setenv("ACQUIT_LEDGER_URL", "postgresql:///x", 1);
     fputs("retry: { attempts = 3; base_ms = 100; cap_ms = 1000; unknown_payment_ms = 5000; };\n"
-          "question: { base_ms = 200; cap_ms = 2000; };\n",
+          "question: { base_ms = 200; cap_ms = 2000; give_up_ms = 7000; };\n",
           file);
     fclose(file);
     config = config_load(path, &err);
@@ -153,6 +153,17 @@ static void test_an_unknown_payment_waits_by_the_clock(void **state)
     json_decref(command.history);
 }
 
+static void test_a_question_is_given_up_by_the_clock(void **state)
+{
+    (void)state;
+    struct command command = {.attempt = 50, .history = json_pack("[{s:I}]", "at", (json_int_t)1000000)};
+    assert_false(policy_gives_up(config, &command, 1006999));
+    assert_true(policy_gives_up(config, &command, 1007000));
+    json_decref(command.history);
+    command.history = NULL; /* asked for the first time */
+    assert_false(policy_gives_up(config, &command, 1007000));
+}
+
 static void test_questions_grow_rare_and_last_for_more_than_a_month(void **state)
 {
     (void)state;
@@ -185,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_attempts_are_counted),
         cmocka_unit_test(test_each_type_has_its_own_patience_and_sighup_changes_it),
         cmocka_unit_test(test_an_unknown_payment_waits_by_the_clock),
+        cmocka_unit_test(test_a_question_is_given_up_by_the_clock),
         cmocka_unit_test(test_questions_grow_rare_and_last_for_more_than_a_month),
         cmocka_unit_test(test_sending_and_absence),
     };
