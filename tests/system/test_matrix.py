@@ -247,7 +247,8 @@ def complaints(world, run):
     stories, keys = told(world), keys_used(world)
     stripe, paypal = (world.twin(f"/_twin/books/{name}")["payments"] for name in ("stripe", "paypal"))
     tokens = statuses(world.twin("/_twin/books/tokens")["reservations"])
-    proofs = statuses(row | ({"status": "committed"} if row["committed"] and row["status"] == "valid" else {})
+    # told that it stands; who voted against it too, if the others were enough
+    proofs = statuses(row | ({"status": "committed"} if row["committed"] and row["status"] in ("valid", "invalid") else {})
                       for row in world.twin("/_twin/books/validators")["validations"])
     hits = {(fault["paymentId"], fault["at"]): fault["hits"] for fault in world.twin("/_twin/faults")}
     for payment, (at, fault) in run.cells.items():
