@@ -137,8 +137,7 @@ static bool add_fact(struct home *home, const struct new_fact *fact)
     const struct row *parent = *fact->with ? find_row(home, fact->with) : NULL;
     if (*fact->with && (!parent || parent->xid != ledger.xid))
         return false;
-    if (!uuid_is_nil(fact->command) && strcmp(command_sha256(fact->command), fact->command_sha256) != 0 &&
-        !MUTANT(KEYS_UNGUARDED))
+    if (!uuid_is_nil(fact->command) && strcmp(command_sha256(fact->command), fact->command_sha256) != 0)
         return false;
     if (find_row(home, fact->slot) && !(MUTANT(SLOTS_TWICE) && slot_parse(fact->slot).kind != SLOT_AUTH))
         return false;

@@ -49,7 +49,6 @@ static const struct mutant mutants[] = {
     {"NO_TOMBSTONES", "saga", "what reaches the token system after the release is done nevertheless"},
     {"ARBITER_SILENT", "saga", "a release after a capture does not say that activation is over"},
     {"TRANSFERS_ANYWAY", "L8", "transfers of a lost slot are booked"},
-    {"KEYS_UNGUARDED", "L10", "a fact goes in although its key belongs to another body"},
     {"ANY_BODY", "L10", "another body under the same key is taken for a repeat"},
 };
 /* clang-format on */
