@@ -119,12 +119,16 @@ static int on_closed(void *arg, curl_socket_t fd)
 
 static int port_of(curl_socket_t fd)
 {
-    struct sockaddr_storage at = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } at;
     socklen_t size = sizeof at;
-    if (getsockname(fd, (struct sockaddr *)&at, &size) != 0)
+    memset(&at, 0, sizeof at);
+    if (getsockname(fd, &at.any, &size) != 0)
         return 0;
-    return at.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&at)->sin6_port)
-                                    : ntohs(((struct sockaddr_in *)&at)->sin_port);
+    return at.any.sa_family == AF_INET6 ? ntohs(at.v6.sin6_port) : ntohs(at.v4.sin_port);
 }
 
 /* libcurl tells the port of the connection that it chose, not its socket. */

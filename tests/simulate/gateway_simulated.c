@@ -6,8 +6,8 @@
 
 static void serve(struct order *order)
 {
-    struct kept *kept;
-    bool again;
+    struct kept *kept = NULL;
+    bool again = false;
     if (order->ask)
         gateway_ask(order);
     else
