@@ -148,9 +148,10 @@ static curl_socket_t socket_of(struct http *http, int port)
 static bool is_unclean(struct http_call *call, int port)
 {
     long connects = 1;
+    if (curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects) != CURLE_OK || connects > 0)
+        return false;
     struct pollfd socket = {.fd = socket_of(call->http, port), .events = POLLIN};
-    bool kept = curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK && connects == 0;
-    return kept && (socket.fd == CURL_SOCKET_BAD || poll(&socket, 1, 0) != 0);
+    return socket.fd == CURL_SOCKET_BAD || poll(&socket, 1, 0) != 0;
 }
 
 static int on_ready_to_send(void *arg, char *ip, char *local_ip, int port, int local_port)

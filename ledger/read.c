@@ -385,12 +385,12 @@ json_t *read_dead_letter(struct db *db, struct uuid id, struct err *err)
 
 /* --- the keeper's sweep --- */
 
-/* The newest payment's seq, and an xid that is above that of every transaction which can own a seq up to it: a
- * transaction has its xid before it takes a seq (001_ledger.sql), and the two statements run one after the other. */
 /* What begins something that may need a look later: a payment, or, after its end, a refund, a late approval or a doubt whether there is one, or a dead
  * letter that is sent again. The same words as the index event_watched. */
 #define WATCHED "slot ~ '^(received|refund:[0-9]+|auth:[0-9]+:late(:doubt:[0-9]+)?|replay:.*)$'"
 
+/* The newest payment's seq, and an xid that is above that of every transaction which can own a seq up to it: a
+ * transaction has its xid before it takes a seq (001_ledger.sql), and the two statements run one after the other. */
 static int newest_payment(struct db *db, int64_t *ret_seq, char ret_xid[static NUMBER_SIZE], struct err *err)
 {
     static const struct db_statement statements[] = {
